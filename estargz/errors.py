@@ -1,0 +1,71 @@
+"""What can be wrong with a layer.
+
+EstargzError
+ +- NotEstargzError       the blob has no footer we know: an ordinary layer
+ +- TocError              the TOC is there but cannot be believed
+ +- CorruptMemberError    compressed data that does not decompress to what the TOC promised
+ +- DigestMismatchError   bytes that are not the ones that were named
+ +- UnsupportedTarError   a tar that cannot be represented
+ +- ConversionError       an image that cannot be converted
+"""
+
+from registry.digest import Digest
+
+
+class EstargzError(Exception):
+    """Base of all errors about the formats."""
+
+
+class NotEstargzError(EstargzError):
+    """The blob is not eStargz."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"not an eStargz layer: {reason}")
+        self.reason = reason
+
+
+class TocError(EstargzError):
+    """The TOC, or one of its entries, breaks a rule of the format or a limit."""
+
+    def __init__(self, entry: str, reason: str) -> None:
+        where = f"entry {entry!r}: " if entry else ""
+        super().__init__(f"bad TOC: {where}{reason}")
+        self.entry = entry
+        self.reason = reason
+
+
+class CorruptMemberError(EstargzError):
+    """A member does not decompress to the content that the TOC places in it."""
+
+    def __init__(self, *, offset: int, reason: str) -> None:
+        super().__init__(f"corrupt member at blob offset {offset}: {reason}")
+        self.offset = offset
+        self.reason = reason
+
+
+class DigestMismatchError(EstargzError):
+    """Bytes whose digest is not the expected one; they were thrown away."""
+
+    def __init__(self, what: str, *, expected: Digest, actual: Digest) -> None:
+        super().__init__(f"{what} has digest {actual}, expected {expected}")
+        self.what = what
+        self.expected = expected
+        self.actual = actual
+
+
+class UnsupportedTarError(EstargzError):
+    """A tar entry that eStargz cannot hold without losing something."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"cannot convert tar entry {name!r}: {reason}")
+        self.name = name
+        self.reason = reason
+
+
+class ConversionError(EstargzError):
+    """An image, or a part of it, that cannot be converted."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"cannot convert {what}: {reason}")
+        self.what = what
+        self.reason = reason

@@ -7,13 +7,15 @@ byte and the rest is left alone.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from isal import isal_zlib
-from isal.igzip_lib import IsalError
 
 from estargz.errors import CorruptMemberError
 
 _GZIP = 16 + isal_zlib.MAX_WBITS
+# isal's stubs declare its exception class as an instance.
+_InflateError = cast("type[Exception]", isal_zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def inflate(data: bytes | memoryview, *, size: int, blob_offset: int) -> bytes:
     decompressor = isal_zlib.decompressobj(wbits=_GZIP)
     try:
         content: bytes = decompressor.decompress(data, size)
-    except IsalError as error:
+    except _InflateError as error:
         raise CorruptMemberError(offset=blob_offset, reason=str(error)) from error
     if len(content) != size:
         raise CorruptMemberError(
@@ -65,7 +67,7 @@ def inflate_all(data: bytes | memoryview, *, max_bytes: int, blob_offset: int) -
     decompressor = isal_zlib.decompressobj(wbits=_GZIP)
     try:
         content: bytes = decompressor.decompress(data, max_bytes)
-    except IsalError as error:
+    except _InflateError as error:
         raise CorruptMemberError(offset=blob_offset, reason=str(error)) from error
     if not decompressor.eof:
         reason = f"longer than {max_bytes} bytes" if len(content) == max_bytes else "cut short"

@@ -1,0 +1,198 @@
+"""Everything that can go wrong with content by digest, and what the user can do about it.
+
+    ContentError
+    ├── RegistryError            a registry answered with a failure
+    │   ├── UnauthorizedError    it wants credentials, or other ones
+    │   ├── NotFoundError        it has no such thing
+    │   ├── RateLimitedError     it wants us to come back later
+    │   ├── UnreachableError     it could not be talked to
+    │   └── BadResponseError     it answered, but not what was asked
+    ├── CredentialsError         the docker configuration cannot be read
+    ├── InvalidReferenceError    a name that is none
+    ├── InvalidDigestError       a digest that is none
+    ├── InvalidManifestError     a manifest that is none
+    └── LayoutError              an OCI layout directory that cannot be used
+
+``str(error)`` is one line for the user. Code asks the fields, never the text. What a registry says is
+hostile: it is cut and stripped of control characters before it is kept.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+MAX_DETAIL_CHARACTERS = 300
+
+
+def one_line(text: str) -> str:
+    """The printable part of a text somebody else wrote, on one line and not longer than a line may be."""
+    line = "".join(c if c.isprintable() else " " for c in text[: 4 * MAX_DETAIL_CHARACTERS])
+    line = " ".join(line.split())
+    if len(line) > MAX_DETAIL_CHARACTERS:
+        return line[:MAX_DETAIL_CHARACTERS] + "…"
+    return line
+
+
+class ContentError(Exception):
+    """Base of all errors of this package."""
+
+
+class RegistryError(ContentError):
+    """A registry answered a request with a failure that has no class of its own.
+
+    Attributes:
+        host: the host that failed, with its port; after a redirect, the one redirected to.
+        status: the HTTP status, or None when there was no answer.
+        code: the registry's own error code (``MANIFEST_UNKNOWN``), or empty.
+        detail: what the registry, or the network, said about it.
+        url: what was asked for, without its query (which may hold a signature), or empty.
+        retryable: whether the same request may well succeed a little later.
+        retry_after_seconds: how long the registry asked us to wait, if it did.
+    """
+
+    problem: ClassVar[str] = "failed"
+    advice: ClassVar[str] = "try again, and look at the registry's log if it stays"
+    retryable_by_default: ClassVar[bool] = False
+
+    def __init__(  # noqa: PLR0913 - all but the host are optional keywords
+        self,
+        host: str,
+        *,
+        status: int | None = None,
+        code: str = "",
+        detail: str = "",
+        url: str = "",
+        retryable: bool | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        self.host = host
+        self.status = status
+        self.code = one_line(code)
+        self.detail = one_line(detail)
+        self.url = url.partition("?")[0]
+        self.retryable = self.retryable_by_default if retryable is None else retryable
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(host, status, self.code, self.detail)
+
+    def __str__(self) -> str:
+        said = " ".join(_filled([str(self.status or ""), self.code, self.detail]))
+        what = f"registry {self.host} {self.problem}"
+        return f"{what} {self._subject()}({said or 'no details'}): {self.advice_text()}"
+
+    def _subject(self) -> str:
+        return f"{self.url} " if self.url else ""
+
+    def advice_text(self) -> str:
+        """What the user can do next."""
+        return self.advice
+
+
+class UnauthorizedError(RegistryError):
+    """The registry wants credentials, or refuses the ones it was given."""
+
+    problem = "refused access to"
+
+    def advice_text(self) -> str:
+        """Where credentials are taken from."""
+        return f"run `docker login {self.host}`, or check that the name is spelled right"
+
+
+class NotFoundError(RegistryError):
+    """The registry has no such manifest, blob or repository."""
+
+    problem = "does not have"
+    advice = "check the name and the tag"
+
+
+class RateLimitedError(RegistryError):
+    """The registry asked us to come back later."""
+
+    problem = "limits our requests to"
+    retryable_by_default = True
+
+    def advice_text(self) -> str:
+        """When to come back."""
+        if self.retry_after_seconds is None:
+            return "try again later, or log in for a higher limit"
+        return f"try again in {self.retry_after_seconds:.0f} s, or log in for a higher limit"
+
+
+class UnreachableError(RegistryError):
+    """The registry could not be talked to: name, network, TLS or timeout."""
+
+    problem = "cannot be reached for"
+    advice = "check the host's name and that the registry runs"
+    retryable_by_default = True
+
+
+class BadResponseError(RegistryError):
+    """The registry answered, but not what was asked: another range, a cut body, other bytes."""
+
+    problem = "gave a wrong answer to"
+    advice = "try again; if it stays, something between here and the registry alters responses"
+    retryable_by_default = True
+
+
+class CredentialsError(ContentError):
+    """The docker configuration exists but cannot be used."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = one_line(reason)
+        super().__init__(path, reason)
+
+    def __str__(self) -> str:
+        return (
+            f"cannot take credentials from {self.path} ({self.reason}): repair or remove the file"
+        )
+
+
+class InvalidReferenceError(ContentError):
+    """A text that does not name an image."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        self.text = one_line(text)
+        self.reason = one_line(reason)
+        super().__init__(self.text, self.reason)
+
+    def __str__(self) -> str:
+        return f"{self.text!r} is not an image name ({self.reason}): write HOST/REPOSITORY:TAG"
+
+
+class InvalidDigestError(ContentError):
+    """A text that is not a digest."""
+
+    def __init__(self, text: str) -> None:
+        self.text = one_line(text)
+        super().__init__(self.text)
+
+    def __str__(self) -> str:
+        return f"{self.text!r} is not a digest: write sha256: and 64 hexadecimal digits"
+
+
+class InvalidManifestError(ContentError):
+    """Bytes that are not the manifest or the index they should be."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = one_line(name)
+        self.reason = one_line(reason)
+        super().__init__(self.name, self.reason)
+
+    def __str__(self) -> str:
+        return f"manifest {self.name} cannot be used: {self.reason}"
+
+
+class LayoutError(ContentError):
+    """An OCI layout directory that cannot be read or written."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = one_line(reason)
+        super().__init__(path, self.reason)
+
+    def __str__(self) -> str:
+        return f"OCI layout {self.path} cannot be used: {self.reason}"
+
+
+def _filled(parts: Iterable[str]) -> list[str]:
+    return [part for part in parts if part]

@@ -1,0 +1,49 @@
+"""How the client behaves towards registries."""
+
+from dataclasses import dataclass
+
+from registry.manifest import MAX_MANIFEST_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Timeouts, retries and limits of one client.
+
+    Attributes:
+        connect_timeout_seconds: for TCP and TLS.
+        inactivity_timeout_seconds: how long a server may stay silent; a slow body that keeps coming is never cut.
+        attempts: how often a request is tried in all.
+        backoff_seconds: pause before the second attempt; doubled each time, and up to doubled again by chance.
+        max_backoff_seconds: no pause of ours is longer.
+        max_retry_after_seconds: a server asking for a longer pause gets no further attempt; the error tells it.
+        max_manifest_bytes: larger manifests are refused.
+        max_unranged_bytes: how much of a blob is read through where a server ignores the range asked for.
+        max_connections: how many connections may be open at a time.
+        plain_http_hosts: hosts (with their ports) spoken to without TLS. Loopback hosts always are, as containerd does.
+    """
+
+    connect_timeout_seconds: float = 10.0
+    inactivity_timeout_seconds: float = 30.0
+    attempts: int = 5
+    backoff_seconds: float = 0.05
+    max_backoff_seconds: float = 5.0
+    max_retry_after_seconds: float = 30.0
+    max_manifest_bytes: int = MAX_MANIFEST_BYTES
+    max_unranged_bytes: int = 8 << 20
+    max_connections: int = 128
+    plain_http_hosts: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError("attempts must be at least 1")
+        positive = {
+            "connect_timeout_seconds": self.connect_timeout_seconds,
+            "inactivity_timeout_seconds": self.inactivity_timeout_seconds,
+            "max_manifest_bytes": self.max_manifest_bytes,
+            "max_connections": self.max_connections,
+        }
+        wrong = [name for name, value in positive.items() if value <= 0]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} must be greater than 0")
+        if min(self.backoff_seconds, self.max_backoff_seconds, self.max_unranged_bytes) < 0:
+            raise ValueError("backoffs and max_unranged_bytes must not be negative")

@@ -1,0 +1,213 @@
+"""One client for all registries: manifests and blobs in, by digest and by range; blobs and manifests out.
+
+Promises:
+
+* Every answer is what was asked for, in place and length; manifests asked for by digest are verified, and blobs are not:
+  who asked for a range knows how to verify it (``estargz.verify``).
+* Temporary failures are tried again within ``ClientSettings.attempts``; streams go on where they broke off.
+* A token is fetched once for a repository, by one task, however many ask; a redirect is remembered until it fails.
+* Cancelling any call leaves the client usable.
+
+The client knows nothing of layers and TOCs, and keeps no content.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from registry.authorizer import Authorizer
+from registry.digest import Digest
+from registry.errors import BadResponseError, InvalidDigestError, InvalidReferenceError
+from registry.exchange import Access, Call, Exchange
+from registry.manifest import INDEX_TYPES, MANIFEST_TYPES, RawManifest
+from registry.ranges import BlobRange
+from registry.reading import BlobReading, find_blob_size, read_tail
+from registry.reference import Repository, is_tag
+from registry.settings import ClientSettings
+from registry.statistics import ClientStatistics, Counters
+from registry.transport import Transport
+from registry.uploads import OnProgress, upload_blob
+
+__all__ = [
+    "BlobRange",
+    "ClientSettings",
+    "ClientStatistics",
+    "RawManifest",
+    "RegistryClient",
+]
+
+_ACCEPT: Final = ", ".join(sorted(MANIFEST_TYPES | INDEX_TYPES))
+
+
+class RegistryClient:
+    """Speaks to every registry there is, through one pool of connections; an async context manager on trio.
+
+    All methods raise ``RegistryError`` and its subclasses, and ``CredentialsError`` where a registry wants credentials
+    and the docker configuration is broken.
+    """
+
+    def __init__(self, settings: ClientSettings | None = None) -> None:
+        self._settings = settings or ClientSettings()
+        self._counters = Counters()
+        self._transport = Transport(self._settings, self._counters)
+        authorizer = Authorizer(self._transport, self._counters)
+        self._exchange = Exchange(self._settings, self._transport, authorizer, self._counters)
+
+    async def __aenter__(self) -> Self:
+        await self._transport.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._transport.__aexit__(kind, error, traceback)
+
+    def __repr__(self) -> str:
+        return f"<RegistryClient {self.statistics()}>"
+
+    def statistics(self) -> ClientStatistics:
+        """What this client has done so far."""
+        return self._counters.snapshot()
+
+    async def fetch_manifest(
+        self, repository: Repository, tag_or_digest: str | Digest
+    ) -> RawManifest:
+        """Fetches a manifest or an index.
+
+        Raises:
+            BadResponseError: it is too large, or has another digest than asked for or than the registry says.
+            InvalidReferenceError: the tag is not one.
+            RegistryError: as the registry answered.
+        """
+        path = _manifest_path(repository, tag_or_digest)
+        call = Call("GET", repository, path, headers={"Accept": _ACCEPT})
+        return await self._exchange.retrying(lambda: self._fetch_manifest_once(call, tag_or_digest))
+
+    async def read_range(
+        self, repository: Repository, digest: Digest, *, start: int, length: int
+    ) -> BlobRange:
+        """Reads exactly ``length`` bytes (at least one) of a blob.
+
+        Raises:
+            BadResponseError: the answer was another range, or too short, each time.
+            RegistryError: as the registry answered.
+        """
+        reading = BlobReading(self._exchange, repository, digest, start=start, length=length)
+        return await reading.read()
+
+    async def read_tail(self, repository: Repository, digest: Digest, *, length: int) -> BlobRange:
+        """Reads the last ``length`` bytes (at least one) of a blob, in one request where the server can; all of a smaller blob.
+
+        Raises:
+            BadResponseError: the answer was another range, or too short, each time.
+            RegistryError: as the registry answered.
+        """
+        return await read_tail(self._exchange, repository, digest, length=length)
+
+    def stream_range(
+        self, repository: Repository, digest: Digest, *, start: int, length: int
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Streams exactly ``length`` bytes (at least one) of a blob; ``RegistryError`` comes out of the iteration."""
+        reading = BlobReading(self._exchange, repository, digest, start=start, length=length)
+        return contextlib.aclosing(reading.chunks())
+
+    def stream_blob(
+        self, repository: Repository, digest: Digest
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Streams a whole blob; ``RegistryError`` comes out of the iteration. The caller bounds what it takes."""
+        reading = BlobReading(self._exchange, repository, digest, start=0, length=None)
+        return contextlib.aclosing(reading.chunks())
+
+    async def blob_exists(self, repository: Repository, digest: Digest) -> int | None:
+        """The size of a blob; None where the repository does not have it.
+
+        Raises:
+            RegistryError: as the registry answered.
+        """
+        return await find_blob_size(self._exchange, repository, digest, access=Access.PULL)
+
+    async def push_blob(
+        self,
+        repository: Repository,
+        digest: Digest,
+        path: Path,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        """Uploads a file as a blob, unless the repository has it.
+
+        Args:
+            repository: where to.
+            digest: the digest of the file's content; the registry checks it.
+            path: the file.
+            on_progress: called with the number of bytes just sent; with what was there already, at once; and with a
+                negative number when an attempt failed and starts over. The sum ends at the file's size.
+
+        Raises:
+            OSError: the file cannot be read.
+            RegistryError: as the registry answered.
+        """
+        await upload_blob(self._exchange, repository, digest, path, on_progress=on_progress)
+
+    async def push_manifest(
+        self, repository: Repository, tag_or_digest: str | Digest, raw: bytes, media_type: str
+    ) -> Digest:
+        """Stores a manifest or an index under a tag or its digest, and returns its digest.
+
+        Raises:
+            BadResponseError: the registry stored something else.
+            InvalidReferenceError: the tag is not one.
+            RegistryError: as the registry answered.
+        """
+        digest = Digest.of(raw)
+        call = Call(
+            "PUT",
+            repository,
+            _manifest_path(repository, tag_or_digest),
+            headers={"Content-Type": media_type},
+            content=raw,
+            access=Access.PUSH,
+        )
+        await self._exchange.retrying(lambda: self._push_manifest_once(call, digest))
+        return digest
+
+    async def _fetch_manifest_once(self, call: Call, tag_or_digest: str | Digest) -> RawManifest:
+        async with self._exchange.open(call) as response:
+            data = await response.read(self._settings.max_manifest_bytes)
+        media_type = (response.header("Content-Type") or "").partition(";")[0].strip()
+        digest = tag_or_digest if isinstance(tag_or_digest, Digest) else None
+        digest = (
+            digest or _claimed_digest(response.header("Docker-Content-Digest")) or Digest.of(data)
+        )
+        if hashlib.new(digest.algorithm, data).hexdigest() != digest.hex:
+            raise BadResponseError(
+                call.repository.host, url=response.url, detail=f"the content is not {digest}"
+            )
+        return RawManifest(data, media_type, digest)
+
+    async def _push_manifest_once(self, call: Call, digest: Digest) -> None:
+        async with self._exchange.open(call) as response:
+            stored = response.header("Docker-Content-Digest")
+            if stored is not None and stored != str(digest):
+                detail = f"it stored {stored} instead of {digest}"
+                raise BadResponseError(call.repository.host, url=response.url, detail=detail)
+
+
+def _manifest_path(repository: Repository, tag_or_digest: str | Digest) -> str:
+    if isinstance(tag_or_digest, str) and not is_tag(tag_or_digest):
+        raise InvalidReferenceError(f"{repository}:{tag_or_digest}", "the tag is malformed")
+    return f"{repository.name}/manifests/{tag_or_digest}"
+
+
+def _claimed_digest(header: str | None) -> Digest | None:
+    try:
+        return None if header is None else Digest.parse(header)
+    except InvalidDigestError:
+        return None

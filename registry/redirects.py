@@ -1,0 +1,44 @@
+"""Remembering where blobs really are, so that a range costs one request and not two."""
+
+from collections import OrderedDict
+from typing import Final
+
+from registry.digest import Digest
+from registry.reference import Repository
+
+MAX_REMEMBERED: Final = 4096
+MAX_HOPS: Final = 5
+REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
+
+
+class RedirectMemory:
+    """The last good redirect target of each blob; the least recently used ones are forgotten first.
+
+    Targets are signed URLs and must not be printed.
+    """
+
+    def __init__(self, *, max_entries: int = MAX_REMEMBERED) -> None:
+        self._max_entries = max_entries
+        self._targets: OrderedDict[tuple[Repository, Digest], str] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"<RedirectMemory {len(self._targets)} targets>"
+
+    def recall(self, repository: Repository, digest: Digest) -> str | None:
+        """Where the blob was found the last time."""
+        target = self._targets.get((repository, digest))
+        if target is not None:
+            self._targets.move_to_end((repository, digest))
+        return target
+
+    def remember(self, repository: Repository, digest: Digest, url: str) -> None:
+        """Keeps where the blob was found."""
+        self._targets[repository, digest] = url
+        self._targets.move_to_end((repository, digest))
+        while len(self._targets) > self._max_entries:
+            self._targets.popitem(last=False)
+
+    def forget(self, repository: Repository, digest: Digest, url: str) -> None:
+        """Drops a target that failed, unless somebody has found a better one meanwhile."""
+        if self._targets.get((repository, digest)) == url:
+            del self._targets[repository, digest]

@@ -1,0 +1,13 @@
+"""Layers as file systems: what runs under containers.
+
+One process, the *fs server*, mounts one FUSE file system with a directory per layer and fetches what is
+read. A read goes
+
+    operations.py     the kernel's call            layer.py          which chunks it needs
+    chunk_store.py    they are here: done          fetching.py       they are not: one flight for all
+    layer_blob.py     by range from the registry   (estargz)         decompressed and verified
+
+A layer is attached once (``layers.py``): its TOC is compiled (``compiling.py``) into an inode table and
+a chunk table, and kept on disk (``layer_directory.py``), so that a restart needs no network.
+``server.py`` is the process; ``control.py`` is how the snapshotter talks to it.
+"""

@@ -1,0 +1,168 @@
+"""The control socket: what the snapshotter asks of the fs server (``fs/proto/control.proto``).
+
+gRPC answers on threads of its own; each call crosses into trio through the portal and waits there.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent import futures
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+import trio
+from anyio.from_thread import BlockingPortal
+
+from estargz.errors import EstargzError
+from fs.errors import FsError
+from fs.layer import LayerSource, LayerStatistics
+from fs.layers import LayerTable
+from fs.proto import control_pb2, control_pb2_grpc
+from fs.session import forget_layer
+from registry.digest import Digest
+from registry.errors import ContentError, RegistryError
+from registry.reference import Reference
+
+_log = logging.getLogger(__name__)
+_THREADS = 16
+_STOP_GRACE_SECONDS = 2.0
+# Subclasses come before their bases: the first match counts.
+_STATUS: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
+    (RegistryError, grpc.StatusCode.UNAVAILABLE),
+    (EstargzError, grpc.StatusCode.DATA_LOSS),
+    (ContentError, grpc.StatusCode.INVALID_ARGUMENT),
+    (FsError, grpc.StatusCode.FAILED_PRECONDITION),
+    (OSError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+)
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the control service speaks for."""
+
+    layers: LayerTable
+    mountpoint: Path
+    stop: trio.Event
+
+
+class ControlService(control_pb2_grpc.ControlServicer):
+    """Translates calls; the work is done by ``fs.layers``."""
+
+    def __init__(self, served: Served, portal: BlockingPortal) -> None:
+        self._served = served
+        self._portal = portal
+
+    def Attach(
+        self, request: control_pb2.AttachRequest, context: grpc.ServicerContext
+    ) -> control_pb2.AttachResponse:
+        """Makes a layer readable and says where."""
+
+        async def attach() -> control_pb2.AttachResponse:
+            source = LayerSource(
+                reference=Reference.parse(request.reference),
+                digest=Digest.parse(request.layer_digest),
+                toc_digest=Digest.parse(request.toc_digest),
+            )
+            layer = await self._served.layers.attach(source)
+            directory = self._served.mountpoint / layer.digest.file_name
+            return control_pb2.AttachResponse(directory=str(directory))
+
+        return self._answer(context, attach)
+
+    def Detach(
+        self, request: control_pb2.DetachRequest, context: grpc.ServicerContext
+    ) -> control_pb2.DetachResponse:
+        """Forgets a layer and deletes its files."""
+
+        async def detach() -> None:
+            digest = Digest.parse(request.layer_digest)
+            if await self._served.layers.detach(digest) is not None:
+                forget_layer(digest.file_name.encode())
+
+        self._answer(context, detach)
+        return control_pb2.DetachResponse()
+
+    def Status(
+        self, request: control_pb2.StatusRequest, context: grpc.ServicerContext
+    ) -> control_pb2.StatusResponse:
+        """Tells what is served."""
+        return control_pb2.StatusResponse(
+            version=version("pyestargz"),
+            mountpoint=str(self._served.mountpoint),
+            layers=[_status(s) for s in self._portal.call(self._served.layers.statistics)],
+        )
+
+    def Stop(
+        self, request: control_pb2.StopRequest, context: grpc.ServicerContext
+    ) -> control_pb2.StopResponse:
+        """Asks the server to end; it does so after it has answered."""
+        self._portal.call(self._served.stop.set)
+        return control_pb2.StopResponse()
+
+    def _answer(
+        self, context: grpc.ServicerContext, work: Callable[[], Coroutine[Any, Any, T]]
+    ) -> T:
+        try:
+            return self._portal.call(work)
+        except Exception as error:  # noqa: BLE001 - the RPC boundary of this process
+            _abort(context, error)
+
+
+@asynccontextmanager
+async def control_socket(
+    path: Path, make_service: Callable[[BlockingPortal], ControlService]
+) -> AsyncIterator[None]:
+    """Serves the control service on a unix socket that only its owner may open.
+
+    Raises:
+        OSError: the socket cannot be made.
+    """
+    async with BlockingPortal() as portal:
+        server = _listen(path, make_service(portal))
+        try:
+            yield
+        finally:
+            with trio.CancelScope(shield=True):
+                stopped = server.stop(_STOP_GRACE_SECONDS)
+                await trio.to_thread.run_sync(stopped.wait)
+
+
+def _listen(path: Path, service: ControlService) -> grpc.Server:
+    path.unlink(missing_ok=True)
+    server = grpc.server(futures.ThreadPoolExecutor(_THREADS, "control"))
+    control_pb2_grpc.add_ControlServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+    try:
+        server.add_insecure_port(f"unix:{path}")
+    except RuntimeError as error:
+        raise OSError(f"{path}: {error}") from error
+    path.chmod(0o600)
+    server.start()
+    return server
+
+
+def _status(statistics: LayerStatistics) -> control_pb2.LayerStatus:
+    return control_pb2.LayerStatus(
+        layer_digest=str(statistics.layer),
+        reference=str(statistics.reference),
+        blob_bytes=statistics.blob_bytes,
+        fetched_bytes=statistics.received_bytes,
+        content_bytes=statistics.content_bytes,
+        present_bytes=statistics.present_bytes,
+        requests=statistics.requests,
+        verify_failures=statistics.verify_failures,
+        last_error=statistics.last_error,
+    )
+
+
+def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:
+    for kind, code in _STATUS:
+        if isinstance(error, kind):
+            context.abort(code, str(error))
+    _log.error("bug: unforeseen error", exc_info=error)
+    context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")

@@ -1,0 +1,223 @@
+"""Fetching: from "these chunks are missing" to "they are in the store", once for all who ask.
+
+A *flight* brings one member. Whoever misses a chunk joins the flight of its member or starts one;
+neighbours leave in one request and land one by one, so the first bytes are not kept waiting for the
+last. A reader that gives up leaves the flight going; a flight that fails tells each who waits, and
+the next read starts a new one: nothing is remembered of a failure but its count and its text.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import trio
+
+from estargz.errors import CorruptMemberError, DigestMismatchError
+from estargz.members import decode_member
+from estargz.verify import VerifiedChunk
+from fs.chunk_store import ChunkStore
+from fs.chunk_table import ChunkTable, Member
+from fs.compiling import LayerImage
+from fs.errors import ChunkUnavailableError, StaleLayerError
+from fs.layer_blob import LayerBlob
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchSettings:
+    """How fetching trades requests against bytes."""
+
+    max_request_bytes: int = 8 << 20
+    read_through_bytes: int = 16 << 10  # a gap this small costs less than another request
+    inline_decode_bytes: int = 64 << 10  # below, a thread costs more than the decoding
+
+
+@dataclass(eq=False, slots=True)
+class Flight:
+    """A member on its way."""
+
+    member: int
+    landed: trio.Event = field(default_factory=trio.Event)
+    error: Exception | None = None
+
+
+def plan_requests(
+    numbers: Sequence[int], chunks: ChunkTable, settings: FetchSettings
+) -> list[list[int]]:
+    """Groups members, given in blob order, into the requests that bring them."""
+    requests: list[list[int]] = []
+    for number in numbers:
+        member = chunks.member(number)
+        if requests:
+            first, last = chunks.member(requests[-1][0]), chunks.member(requests[-1][-1])
+            near = member.start - last.end <= settings.read_through_bytes
+            if near and member.end - first.start <= settings.max_request_bytes:
+                requests[-1].append(number)
+                continue
+        requests.append([number])
+    return requests
+
+
+class Fetcher:
+    """Brings the missing chunks of one layer; its flights live in the nursery it was given."""
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        blob: LayerBlob,
+        image: LayerImage,
+        store: ChunkStore,
+        settings: FetchSettings,
+    ) -> None:
+        self._nursery = nursery
+        self._blob = blob
+        self._image = image
+        self._chunks = image.chunks
+        self._store = store
+        self._settings = settings
+        self._flights: dict[int, Flight] = {}
+        self.verify_failures = 0
+        self.last_error = ""
+
+    def __repr__(self) -> str:
+        return f"<Fetcher {self._blob.digest} {len(self._flights)} in flight>"
+
+    async def wait_present(self, indices: Iterable[int]) -> None:
+        """Returns when all these chunks are in the store.
+
+        Raises:
+            ChunkUnavailableError: one of them could not be brought.
+        """
+        missing = self._store.missing(indices)
+        flights = self._join(sorted({self._chunks.member_number(index) for index in missing}))
+        for flight in flights:
+            await flight.landed.wait()
+        for flight in flights:
+            if flight.error is not None:
+                raise ChunkUnavailableError(
+                    layer=self._blob.digest,
+                    chunk=self._describe(flight.member),
+                    reason=str(flight.error),
+                ) from flight.error
+
+    def _join(self, numbers: Sequence[int]) -> list[Flight]:
+        new = [number for number in numbers if number not in self._flights]
+        for number in new:
+            self._flights[number] = Flight(number)
+        for request in plan_requests(new, self._chunks, self._settings):
+            self._nursery.start_soon(self._fly, [self._flights[number] for number in request])
+        return [self._flights[number] for number in numbers]
+
+    async def _fly(self, flights: Sequence[Flight]) -> None:
+        """Brings the members of one request, in blob order."""
+        waiting = list(flights)
+        try:
+            start = self._chunks.member(flights[0].member).start
+            end = self._chunks.member(flights[-1].member).end
+            async with self._blob.stream(start=start, length=end - start) as pieces:
+                received = _Window(pieces, start)
+                for flight in flights:
+                    member = self._chunks.member(flight.member)
+                    await self._land(flight, await received.take(member.start, member.end))
+                    waiting.remove(flight)
+        except Exception as error:  # noqa: BLE001 - it is handed to those who wait; here it would end the server
+            for flight in waiting:
+                self._fail(flight, error)
+        finally:
+            for flight in waiting:
+                # Cancelled, when the server stops: who still waits must not take it for success.
+                flight.error = flight.error or StaleLayerError(str(self._blob.digest))
+                self._close(flight)
+
+    async def _land(self, flight: Flight, data: bytes) -> None:
+        """Puts a member into the store; wrong bytes are asked for once more."""
+        try:
+            await self._store_member(flight.member, data)
+        except (CorruptMemberError, DigestMismatchError) as error:
+            self._count_wrong(flight, error)
+            try:
+                await self._store_member(flight.member, await self._fetch_again(flight.member))
+            except (CorruptMemberError, DigestMismatchError) as again:
+                self._count_wrong(flight, again)
+                self._fail(flight, again)
+        self._close(flight)
+
+    async def _fetch_again(self, number: int) -> bytes:
+        member = self._chunks.member(number)
+        length = member.end - member.start
+        async with self._blob.stream(start=member.start, length=length) as pieces:
+            return await _Window(pieces, member.start).take(member.start, member.end)
+
+    async def _store_member(self, number: int, data: bytes) -> None:
+        member = self._chunks.member(number)
+        content = sum(self._chunks.sizes[index] for index in member.chunks)
+        if content <= self._settings.inline_decode_bytes:
+            self._decode_and_write(member, data)
+        else:
+            await trio.to_thread.run_sync(self._decode_and_write, member, data)
+        self._store.mark_present(member.chunks)
+
+    def _decode_and_write(self, member: Member, data: bytes) -> None:
+        spans = [self._chunks.inner_span(index) for index in member.chunks]
+        contents = decode_member(data, spans, blob_offset=member.start)
+        for index, content in zip(member.chunks, contents, strict=True):
+            chunk = VerifiedChunk(f"chunk {index}", self._chunks.digest(index), content)
+            self._store.write(index, chunk)
+
+    def _count_wrong(self, flight: Flight, error: Exception) -> None:
+        self.verify_failures += 1
+        _log.error(
+            "wrong content from the registry",
+            extra={
+                "fields": {
+                    "layer": str(self._blob.digest),
+                    "reference": str(self._blob.reference),
+                    "chunk": self._describe(flight.member),
+                    "error": str(error),
+                }
+            },
+        )
+
+    def _fail(self, flight: Flight, error: Exception) -> None:
+        flight.error = error
+        self.last_error = str(error)
+        _log.error(
+            "chunk unavailable",
+            extra={
+                "fields": {
+                    "layer": str(self._blob.digest),
+                    "reference": str(self._blob.reference),
+                    "chunk": self._describe(flight.member),
+                    "error": f"{type(error).__name__}: {error}",
+                }
+            },
+        )
+
+    def _close(self, flight: Flight) -> None:
+        self._flights.pop(flight.member, None)
+        flight.landed.set()
+
+    def _describe(self, number: int) -> str:
+        member = self._chunks.member(number)
+        index = member.chunks[0]
+        path = self._image.inodes.file_at(self._chunks.data_offsets[index])
+        return f"chunk {index} of {path} (blob bytes {member.start} to {member.end})"
+
+
+class _Window:
+    """Pieces of a stream, joined until a whole member is there."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], start: int) -> None:
+        self._pieces = pieces
+        self._start = start
+        self._buffer = bytearray()
+
+    async def take(self, start: int, end: int) -> bytes:
+        """The bytes ``[start, end)`` of the blob; what lies before is given up."""
+        while self._start + len(self._buffer) < end:
+            self._buffer += await anext(self._pieces)
+        data = bytes(memoryview(self._buffer)[start - self._start : end - self._start])
+        del self._buffer[: end - self._start]
+        self._start = end
+        return data

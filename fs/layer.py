@@ -1,0 +1,112 @@
+"""A layer that can be read: its compiled image, its content on disk, and the way to the rest."""
+
+from dataclasses import dataclass
+
+from fs.chunk_store import ChunkStore
+from fs.compiling import LayerImage
+from fs.fetching import Fetcher
+from fs.layer_blob import LayerBlob
+from fs.layer_directory import LayerRecord
+from registry.digest import Digest
+from registry.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSource:
+    """What names a layer: where its image is, its blob, and the TOC that the manifest pins."""
+
+    reference: Reference
+    digest: Digest
+    toc_digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerStatistics:
+    """What is here of a layer, and what it cost. All sizes in bytes.
+
+    ``blob`` and ``landed`` are compressed; ``landed`` is the part of the blob that need not be
+    fetched again. ``received`` counts every byte that came, wrong ones and the TOC included.
+    """
+
+    layer: Digest
+    reference: Reference
+    blob_bytes: int
+    landed_bytes: int
+    content_bytes: int
+    present_bytes: int
+    requests: int
+    received_bytes: int
+    verify_failures: int
+    last_error: str
+
+
+class Layer:
+    """An attached layer."""
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        image: LayerImage,
+        store: ChunkStore,
+        fetcher: Fetcher,
+        blob: LayerBlob,
+        record: LayerRecord,
+    ) -> None:
+        self.number = number
+        self.image = image
+        self.store = store
+        self.blob = blob
+        self.toc_digest = Digest.parse(record.toc_digest)
+        self._fetcher = fetcher
+        self._blob_bytes = record.blob_bytes
+
+    def __repr__(self) -> str:
+        return f"<Layer {self.number} {self.digest} {self.store!r}>"
+
+    @property
+    def digest(self) -> Digest:
+        """The blob's digest, the layer's name."""
+        return self.blob.digest
+
+    async def read(self, index: int, *, offset: int, size: int) -> bytes:
+        """Content of a regular file; short only at its end.
+
+        Raises:
+            WrongKindError: the inode is no regular file.
+            ChunkUnavailableError: the content could not be fetched, or was wrong.
+        """
+        extent = self.image.inodes.extent(index)
+        size = min(size, extent.size - offset)
+        if size <= 0:
+            return b""
+        start = extent.offset + offset
+        chunks = self.image.chunks.covering(start, start + size)
+        if self.store.missing(chunks):
+            await self._fetcher.wait_present(chunks)
+        return self.store.read(start, size)
+
+    def statistics(self) -> LayerStatistics:
+        """What is here now, and what it cost."""
+        blob, store = self.blob.statistics(), self.store.statistics()
+        return LayerStatistics(
+            layer=self.digest,
+            reference=self.blob.reference,
+            blob_bytes=self._blob_bytes,
+            landed_bytes=self._landed_bytes(),
+            content_bytes=store.content_bytes,
+            present_bytes=store.present_bytes,
+            requests=blob.requests,
+            received_bytes=blob.bytes_received,
+            verify_failures=self._fetcher.verify_failures,
+            last_error=self._fetcher.last_error,
+        )
+
+    def _landed_bytes(self) -> int:
+        if self.store.is_complete:
+            return self._blob_bytes
+        return sum(
+            member.end - member.start
+            for member in self.image.chunks.members()
+            if not self.store.missing(member.chunks)
+        )

@@ -1,0 +1,88 @@
+"""A layer's blob in its registry, and what it cost to read from it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import assert_never
+
+from estargz.opening import FoundToc, Piece, RangeRequest, TailRequest, open_layer
+from registry.client import BlobRange, RegistryClient
+from registry.digest import Digest
+from registry.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class BlobStatistics:
+    """Requests made for a blob, and bytes received in answer, since it was attached."""
+
+    requests: int
+    bytes_received: int
+
+
+class LayerBlob:
+    """Reads a blob by ranges, from the repository of the image that last asked for it."""
+
+    def __init__(self, client: RegistryClient, reference: Reference, digest: Digest) -> None:
+        self._client = client
+        self.reference = reference
+        self.digest = digest
+        self._requests = 0
+        self._bytes_received = 0
+
+    def __repr__(self) -> str:
+        return f"<LayerBlob {self.reference.repository_name} {self.digest}>"
+
+    async def find_toc(self) -> FoundToc:
+        """Fetches the compressed TOC, in one request where it is not unusually large.
+
+        Raises:
+            NotEstargzError, TocError: the blob has no TOC, or none that can be believed.
+            RegistryError: the registry would not answer.
+        """
+        opening = open_layer()
+        request = next(opening)
+        while True:
+            piece = await self._piece(request)
+            try:
+                request = opening.send(Piece(piece.start, piece.data, piece.blob_bytes))
+            except StopIteration as done:
+                found: FoundToc = done.value
+                return found
+
+    async def _piece(self, request: TailRequest | RangeRequest) -> BlobRange:
+        repository = self.reference.repository_name
+        match request:
+            case TailRequest(length):
+                piece = await self._client.read_tail(repository, self.digest, length=length)
+            case RangeRequest(start, length):
+                piece = await self._client.read_range(
+                    repository, self.digest, start=start, length=length
+                )
+            case _:
+                assert_never(request)
+        self._requests += 1
+        self._bytes_received += len(piece.data)
+        return piece
+
+    @asynccontextmanager
+    async def stream(self, *, start: int, length: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Opens exactly ``length`` bytes from ``start`` on, to be read as they arrive.
+
+        Raises:
+            RegistryError: at opening or while reading; also when fewer bytes come.
+        """
+        self._requests += 1
+        repository = self.reference.repository_name
+        async with self._client.stream_range(
+            repository, self.digest, start=start, length=length
+        ) as pieces:
+            yield self._counted(pieces)
+
+    async def _counted(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for piece in pieces:
+            self._bytes_received += len(piece)
+            yield piece
+
+    def statistics(self) -> BlobStatistics:
+        """What it cost so far."""
+        return BlobStatistics(self._requests, self._bytes_received)

@@ -1,0 +1,218 @@
+"""All layers that are attached: found by name, number or digest; opened once, whoever asks."""
+
+import logging
+from collections import defaultdict
+from types import TracebackType
+from typing import Self
+
+import trio
+
+from estargz.errors import DigestMismatchError
+from estargz.opening import extract_toc
+from estargz.toc import parse_toc
+from fs.chunk_store import ChunkStore
+from fs.compiling import LayerImage, compile_layer
+from fs.errors import LayerStateError, StaleLayerError
+from fs.fetching import Fetcher, FetchSettings
+from fs.layer import Layer, LayerSource, LayerStatistics
+from fs.layer_blob import LayerBlob
+from fs.layer_directory import LayerDirectories, LayerRecord
+from registry.client import RegistryClient
+from registry.digest import Digest
+from registry.errors import InvalidDigestError
+from registry.reference import Reference
+
+_log = logging.getLogger(__name__)
+# How long fetched content may wait to be made durable: more saves disk flushes, less saves refetching.
+_CHECKPOINT_SECONDS = 2.0
+
+
+class LayerTable:
+    """The attached layers. An async context manager: it owns all fetching, and ends it on leaving."""
+
+    def __init__(
+        self,
+        client: RegistryClient,
+        directories: LayerDirectories,
+        *,
+        settings: FetchSettings | None = None,
+    ) -> None:
+        self._client = client
+        self._directories = directories
+        self._settings = settings or FetchSettings()
+        self._by_digest: dict[Digest, Layer] = {}
+        self._by_number: dict[int, Layer] = {}
+        self._opening: defaultdict[Digest, trio.Lock] = defaultdict(trio.Lock)
+        self._next_number = 1
+        self._nursery_manager = trio.open_nursery()
+        self._nursery: trio.Nursery
+
+    def __repr__(self) -> str:
+        return f"<LayerTable {len(self._by_digest)} layers>"
+
+    async def __aenter__(self) -> Self:
+        self._nursery = await self._nursery_manager.__aenter__()
+        self._nursery.start_soon(self._save_regularly)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._nursery.cancel_scope.cancel()
+        await self._nursery_manager.__aexit__(kind, error, trace)
+        with trio.CancelScope(shield=True):
+            await self._save_all()
+
+    async def attach(self, source: LayerSource) -> Layer:
+        """Makes a layer readable; at once and without a request if it was attached before.
+
+        Raises:
+            DigestMismatchError: its TOC is not the one that is named.
+            EstargzError: it has no TOC that can be used.
+            RegistryError: it cannot be fetched.
+            OSError: the disk is full or broken.
+        """
+        async with self._opening[source.digest]:
+            layer = self._by_digest.get(source.digest) or await self._open_kept(source.digest)
+            if layer is None:
+                layer = await self._open_new(source)
+            elif layer.toc_digest != source.toc_digest:
+                raise DigestMismatchError(
+                    f"the TOC of layer {source.digest}",
+                    expected=source.toc_digest,
+                    actual=layer.toc_digest,
+                )
+            layer.blob.reference = source.reference
+            return layer
+
+    async def find(self, name: bytes) -> Layer:
+        """The layer whose directory has that name; one that is only on disk is attached.
+
+        Raises:
+            StaleLayerError: no such layer is known here.
+        """
+        digest = _digest_of(name)
+        layer = self._by_digest.get(digest)
+        if layer is None:
+            async with self._opening[digest]:
+                layer = self._by_digest.get(digest) or await self._open_kept(digest)
+        if layer is None:
+            raise StaleLayerError(str(digest))
+        return layer
+
+    def numbered(self, number: int) -> Layer:
+        """The layer of that number.
+
+        Raises:
+            StaleLayerError: it is not attached any more.
+        """
+        layer = self._by_number.get(number)
+        if layer is None:
+            raise StaleLayerError(f"number {number}")
+        return layer
+
+    async def detach(self, digest: Digest) -> Layer | None:
+        """Forgets a layer and deletes its files; gives the layer if it was attached."""
+        async with self._opening[digest]:
+            layer = self._by_digest.pop(digest, None)
+            if layer is not None:
+                del self._by_number[layer.number]
+            await trio.to_thread.run_sync(self._directories.remove, digest)
+        return layer
+
+    def statistics(self) -> list[LayerStatistics]:
+        """What is attached, and what it cost."""
+        return [layer.statistics() for layer in self._by_digest.values()]
+
+    async def _open_new(self, source: LayerSource) -> Layer:
+        blob = LayerBlob(self._client, source.reference, source.digest)
+        found = await blob.find_toc()
+        record = LayerRecord(
+            reference=str(source.reference),
+            layer_digest=str(source.digest),
+            toc_digest=str(source.toc_digest),
+            toc_offset=found.toc_offset,
+            blob_bytes=found.blob_bytes,
+        )
+
+        def compile_and_keep() -> tuple[LayerImage, ChunkStore]:
+            raw_toc = extract_toc(found, expected=source.toc_digest)
+            image = _compile(raw_toc, record)
+            self._directories.save(source.digest, record, raw_toc)
+            return image, self._open_store(source.digest, image)
+
+        image, store = await trio.to_thread.run_sync(compile_and_keep)
+        return self._enter(record, image, store, blob)
+
+    async def _open_kept(self, digest: Digest) -> Layer | None:
+        """Opens a layer from what is on disk; damaged files are deleted and count as absent."""
+
+        def load() -> tuple[LayerRecord, LayerImage, ChunkStore] | None:
+            if not self._directories.exists(digest):
+                return None
+            try:
+                record, raw_toc = self._directories.load(digest)
+            except LayerStateError as error:
+                _log.warning("kept layer discarded", extra={"fields": {"error": str(error)}})
+                self._directories.remove(digest)
+                return None
+            image = _compile(raw_toc, record)
+            return record, image, self._open_store(digest, image)
+
+        loaded = await trio.to_thread.run_sync(load)
+        if loaded is None:
+            return None
+        record, image, store = loaded
+        blob = LayerBlob(self._client, Reference.parse(record.reference), digest)
+        return self._enter(record, image, store, blob)
+
+    def _open_store(self, digest: Digest, image: LayerImage) -> ChunkStore:
+        directory = self._directories.path(digest)
+        return ChunkStore(directory, image.chunks, data_bytes=image.data_bytes)
+
+    def _enter(
+        self, record: LayerRecord, image: LayerImage, store: ChunkStore, blob: LayerBlob
+    ) -> Layer:
+        layer = Layer(
+            self._next_number,
+            image=image,
+            store=store,
+            fetcher=Fetcher(self._nursery, blob, image, store, self._settings),
+            blob=blob,
+            record=record,
+        )
+        self._next_number += 1
+        self._by_digest[blob.digest] = layer
+        self._by_number[layer.number] = layer
+        fields = {"layer": str(blob.digest), "reference": record.reference, "state": repr(store)}
+        _log.info("layer attached", extra={"fields": fields})
+        return layer
+
+    async def _save_regularly(self) -> None:
+        while True:
+            await trio.sleep(_CHECKPOINT_SECONDS)
+            await self._save_all()
+
+    async def _save_all(self) -> None:
+        for layer in list(self._by_digest.values()):
+            bits = layer.store.take_unsaved()
+            if bits is not None:
+                try:
+                    await trio.to_thread.run_sync(layer.store.save, bits)
+                except OSError as error:
+                    fields = {"layer": str(layer.digest), "error": str(error)}
+                    _log.warning("progress could not be made durable", extra={"fields": fields})
+
+
+def _compile(raw_toc: bytes, record: LayerRecord) -> LayerImage:
+    return compile_layer(parse_toc(raw_toc), toc_offset=record.toc_offset)
+
+
+def _digest_of(name: bytes) -> Digest:
+    try:
+        return Digest.parse(name.decode().replace("-", ":", 1))
+    except (InvalidDigestError, UnicodeDecodeError) as error:
+        raise StaleLayerError(repr(name)) from error

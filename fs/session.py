@@ -1,0 +1,87 @@
+"""The one FUSE mount of the process: mounted, served, unmounted."""
+
+import ctypes
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyfuse3
+
+from fs.errors import StartError
+from fs.operations import LayerOperations
+
+_log = logging.getLogger(__name__)
+_libc = ctypes.CDLL(None, use_errno=True)
+_MNT_DETACH = 2
+# Readers that wait for the network hold a task each; the kernel bounds its own read-ahead.
+_MAX_TASKS = 512
+_READ_AHEAD_KB = 1024
+_MOUNTINFO = Path("/proc/self/mountinfo")
+
+
+@contextmanager
+def mounted(operations: LayerOperations, mountpoint: Path) -> Iterator[None]:
+    """Mounts the layers for the time of a ``with`` block.
+
+    A mount that a former life left there is taken away first: it cannot be served any more.
+
+    Raises:
+        StartError: FUSE is not to be had here, or the mount point cannot be used.
+    """
+    detach_stale(mountpoint)
+    mountpoint.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        raise StartError("/dev/fuse cannot be opened: load the fuse module and run as root")
+    options = set(pyfuse3.default_options)
+    options |= {"fsname=stargz", "subtype=stargz", "allow_other", "ro", "suid", "dev"}
+    try:
+        pyfuse3.init(operations, str(mountpoint), options)
+    except RuntimeError as error:
+        raise StartError(f"{mountpoint} cannot be mounted with FUSE: {error}") from error
+    try:
+        _raise_read_ahead(mountpoint)
+        yield
+    finally:
+        # Lazily: containers that still use a layer keep it until they end.
+        detach_stale(mountpoint)
+        pyfuse3.close(unmount=False)
+
+
+async def serve() -> None:
+    """Answers the kernel until the mount is gone or the task is cancelled."""
+    await pyfuse3.main(min_tasks=4, max_tasks=_MAX_TASKS)
+
+
+def forget_layer(name: bytes) -> None:
+    """Makes the kernel drop a layer's directory from the mount's root."""
+    pyfuse3.invalidate_entry_async(pyfuse3.ROOT_INODE, pyfuse3.FileNameT(name), ignore_enoent=True)
+
+
+def detach_stale(mountpoint: Path) -> None:
+    """Unmounts whatever is mounted there, lazily, however often.
+
+    Raises:
+        StartError: the kernel refuses.
+    """
+    for _ in _mounts_at(mountpoint):
+        if _libc.umount2(os.fsencode(mountpoint), _MNT_DETACH) != 0:
+            reason = os.strerror(ctypes.get_errno())
+            raise StartError(f"{mountpoint} cannot be unmounted: {reason}")
+
+
+def _mounts_at(mountpoint: Path) -> list[str]:
+    """The device numbers, ``major:minor``, of what is mounted there, oldest first."""
+    escaped = str(mountpoint).replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")
+    fields = (line.split() for line in _MOUNTINFO.read_text().splitlines())
+    return [field[2] for field in fields if field[4] == escaped]
+
+
+def _raise_read_ahead(mountpoint: Path) -> None:
+    """Lets the kernel ask for 1 MiB at a time; it offers FUSE no option for it."""
+    for device in _mounts_at(mountpoint)[-1:]:
+        try:
+            Path(f"/sys/class/bdi/{device}/read_ahead_kb").write_text(f"{_READ_AHEAD_KB}\n")
+        except OSError as error:
+            _log.info("read-ahead stays small", extra={"fields": {"error": str(error)}})

@@ -109,9 +109,10 @@ class ControlService(control_pb2_grpc.ControlServicer):
         self, context: grpc.ServicerContext, work: Callable[[], Coroutine[Any, Any, T]]
     ) -> T:
         try:
-            return self._portal.call(work)
+            answer: T = self._portal.call(work)
         except Exception as error:  # noqa: BLE001 - the RPC boundary of this process
             _abort(context, error)
+        return answer
 
 
 @asynccontextmanager

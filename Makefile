@@ -1,0 +1,42 @@
+# Everything here works on a bare Debian 12 machine, as root; each target installs what it needs.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+# Where CI runs, a test that cannot run is a failure.
+REQUIRE := $(if $(CI),--require=fuse,registry,containerd)
+
+.PHONY: install lint format test demo proto constraints clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt .ci/packages .ci/install
+	PYTHON=$(PYTHON) .ci/install
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest $(REQUIRE) $(TESTS)
+
+demo: $(INSTALLED)
+	$(BIN)/python -m benchmarks.demo
+
+# Generated code is committed: users need no compiler for it.
+proto: $(INSTALLED)
+	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. \
+		snapshotter/proto/*.proto fs/proto/*.proto
+
+# Names and versions only: where they come from is the user's choice.
+constraints: $(INSTALLED)
+	$(BIN)/pip freeze --exclude-editable --all | grep -v '^pip==' > constraints.txt
+
+clean:
+	rm -rf .venv build dist

@@ -1,0 +1,1 @@
+"""Startup latency and micro benchmarks."""

@@ -31,6 +31,7 @@ _TYPE_BITS = {
     "fifo": stat.S_IFIFO,
 }
 _MAX_ID = 0xFFFFFFFF
+_MAJORS, _MINORS = 1 << 12, 1 << 20  # Linux's dev_t
 _MAX_LINK_CHAIN = 40
 _MAX_NAME_BYTES = 255
 
@@ -106,7 +107,7 @@ class _Compiler:
 
     def _add_directory(self, path: Path, entry: TocEntry) -> None:
         index = self._by_path.get(path)
-        attributes = _attributes(entry)
+        attributes = _attributes(entry, self._limits)
         if index is not None and self._inodes.is_directory(index):
             self._inodes.set_attributes(index, attributes)
         else:
@@ -116,7 +117,7 @@ class _Compiler:
     def _add_file(self, path: Path, entry: TocEntry, pieces: list[TocEntry]) -> None:
         if not path:
             raise TocError(entry.name, "the root must be a directory")
-        index = self._enter(path, _attributes(entry), entry.name)
+        index = self._enter(path, _attributes(entry, self._limits), entry.name)
         self._set_xattrs(index, entry)
         if entry.type == "symlink":
             self._inodes.set_target(index, _link_target(entry, self._limits))
@@ -262,17 +263,16 @@ def clean_path(name: str, limits: TocLimits) -> Path:
     return tuple(parts)
 
 
-def _attributes(entry: TocEntry) -> Attributes:
+def _attributes(entry: TocEntry, limits: TocLimits) -> Attributes:
     if not (0 <= entry.uid <= _MAX_ID and 0 <= entry.gid <= _MAX_ID):
         raise TocError(entry.name, f"owner {entry.uid}:{entry.gid}")
-    if entry.size < 0:
+    if not 0 <= entry.size <= limits.max_content_bytes:
         raise TocError(entry.name, f"size {entry.size}")
     rdev = 0
     if entry.type in ("char", "block"):
-        try:
-            rdev = os.makedev(entry.dev_major, entry.dev_minor)
-        except (ValueError, OverflowError) as error:
-            raise TocError(entry.name, f"device {entry.dev_major}:{entry.dev_minor}") from error
+        if not (0 <= entry.dev_major < _MAJORS and 0 <= entry.dev_minor < _MINORS):
+            raise TocError(entry.name, f"device {entry.dev_major}:{entry.dev_minor}")
+        rdev = os.makedev(entry.dev_major, entry.dev_minor)
     size = {"reg": entry.size, "symlink": len(entry.link_name.encode())}.get(entry.type, 0)
     return Attributes(
         mode=_TYPE_BITS[entry.type] | (entry.mode & 0o7777),

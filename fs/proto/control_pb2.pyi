@@ -1,0 +1,79 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class AttachRequest(_message.Message):
+    __slots__ = ("reference", "layer_digest", "toc_digest", "neighbours")
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    LAYER_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    TOC_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    NEIGHBOURS_FIELD_NUMBER: _ClassVar[int]
+    reference: str
+    layer_digest: str
+    toc_digest: str
+    neighbours: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, reference: _Optional[str] = ..., layer_digest: _Optional[str] = ..., toc_digest: _Optional[str] = ..., neighbours: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class AttachResponse(_message.Message):
+    __slots__ = ("directory",)
+    DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    directory: str
+    def __init__(self, directory: _Optional[str] = ...) -> None: ...
+
+class DetachRequest(_message.Message):
+    __slots__ = ("layer_digest",)
+    LAYER_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    layer_digest: str
+    def __init__(self, layer_digest: _Optional[str] = ...) -> None: ...
+
+class DetachResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StatusResponse(_message.Message):
+    __slots__ = ("version", "mountpoint", "layers")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    MOUNTPOINT_FIELD_NUMBER: _ClassVar[int]
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    mountpoint: str
+    layers: _containers.RepeatedCompositeFieldContainer[LayerStatus]
+    def __init__(self, version: _Optional[str] = ..., mountpoint: _Optional[str] = ..., layers: _Optional[_Iterable[_Union[LayerStatus, _Mapping]]] = ...) -> None: ...
+
+class LayerStatus(_message.Message):
+    __slots__ = ("layer_digest", "reference", "blob_bytes", "fetched_bytes", "content_bytes", "present_bytes", "requests", "verify_failures", "last_error")
+    LAYER_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    BLOB_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FETCHED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PRESENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    VERIFY_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    layer_digest: str
+    reference: str
+    blob_bytes: int
+    fetched_bytes: int
+    content_bytes: int
+    present_bytes: int
+    requests: int
+    verify_failures: int
+    last_error: str
+    def __init__(self, layer_digest: _Optional[str] = ..., reference: _Optional[str] = ..., blob_bytes: _Optional[int] = ..., fetched_bytes: _Optional[int] = ..., content_bytes: _Optional[int] = ..., present_bytes: _Optional[int] = ..., requests: _Optional[int] = ..., verify_failures: _Optional[int] = ..., last_error: _Optional[str] = ...) -> None: ...
+
+class StopRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StopResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -1,0 +1,54 @@
+"""Layers made by hand for tests: TOC entries with real content behind them."""
+
+import gzip
+
+from estargz.toc import TocEntry
+from registry.digest import Digest
+
+
+class HandmadeBlob:
+    """Collects members and the TOC entries that describe them."""
+
+    def __init__(self) -> None:
+        self.data = bytearray(gzip.compress(b"a tar header"))
+        self.entries: list[TocEntry] = []
+
+    def add_file(self, name: str, content: bytes, *, chunk_bytes: int = 1 << 20, **more) -> None:
+        """A regular file, one member a chunk."""
+        pieces = [content[i : i + chunk_bytes] for i in range(0, len(content), chunk_bytes)]
+        for number, piece in enumerate(pieces or [b""]):
+            entry = TocEntry(
+                name=name,
+                type="chunk" if number else "reg",
+                size=0 if number else len(content),
+                offset=len(self.data) if content else 0,
+                chunk_offset=number * chunk_bytes,
+                chunk_size=len(piece) if len(pieces) > 1 else 0,
+                chunk_digest=str(Digest.of(piece)) if content else "",
+                digest="" if number else str(Digest.of(content)),
+                **more,
+            )
+            self.entries.append(entry)
+            if content:
+                self.data += gzip.compress(piece + b"\0" * 100)
+
+    def add_shared_member(self, files: dict[str, bytes]) -> None:
+        """Several small files in one member, as min-chunk-size writers make them."""
+        inner = 0
+        for name, content in files.items():
+            entry = TocEntry(
+                name=name,
+                type="reg",
+                size=len(content),
+                offset=len(self.data),
+                inner_offset=inner,
+                chunk_digest=str(Digest.of(content)),
+            )
+            self.entries.append(entry)
+            inner += len(content)
+        self.data += gzip.compress(b"".join(files.values()))
+
+
+def entry(name: str, kind: str = "reg", **more) -> TocEntry:
+    """An entry without content."""
+    return TocEntry(name=name, type=kind, **more)

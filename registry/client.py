@@ -19,16 +19,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from registry.authorizer import Authorizer
+from registry.authorizer import Access, Authorizer
+from registry.counters import ClientStatistics, Counters
 from registry.digest import Digest
 from registry.errors import BadResponseError, InvalidDigestError, InvalidReferenceError
-from registry.exchange import Access, Call, Exchange
+from registry.exchange import Call, Exchange
 from registry.manifest import INDEX_TYPES, MANIFEST_TYPES, RawManifest
 from registry.ranges import BlobRange
 from registry.reading import BlobReading, find_blob_size, read_tail
 from registry.reference import Repository, is_tag
 from registry.settings import ClientSettings
-from registry.statistics import ClientStatistics, Counters
 from registry.transport import Transport
 from registry.uploads import OnProgress, upload_blob
 
@@ -174,6 +174,7 @@ class RegistryClient:
             headers={"Content-Type": media_type},
             content=raw,
             access=Access.PUSH,
+            expected=frozenset({201}),
         )
         await self._exchange.retrying(lambda: self._push_manifest_once(call, digest))
         return digest

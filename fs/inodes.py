@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from fs.errors import NoSuchEntryError, NoSuchXattrError, WrongKindError
+from fs.errors import NoSuchEntryError, WrongKindError
 
 ROOT = 0
 BLOCK_BYTES = 4096
@@ -172,17 +172,6 @@ class InodeTable:
     def xattrs(self, index: int) -> Mapping[bytes, bytes]:
         """An inode's extended attributes."""
         return self._xattrs.get(index, _NO_XATTRS)
-
-    def xattr(self, index: int, name: bytes) -> bytes:
-        """The value of one extended attribute.
-
-        Raises:
-            NoSuchXattrError: the inode does not have it.
-        """
-        value = self.xattrs(index).get(name)
-        if value is None:
-            raise NoSuchXattrError(name)
-        return value
 
     def extent(self, index: int) -> Extent:
         """Where a regular file's content lies.

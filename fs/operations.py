@@ -13,7 +13,7 @@ import itertools
 import logging
 import os
 import stat
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -21,7 +21,13 @@ import pyfuse3
 import trio
 from pyfuse3 import FileHandleT, FileNameT, FlagT, InodeT, XAttrNameT
 
-from fs.errors import NoSuchEntryError, NotWritableError, StaleLayerError, errno_of
+from fs.errors import (
+    NoSuchEntryError,
+    NoSuchXattrError,
+    NotWritableError,
+    StaleLayerError,
+    errno_of,
+)
 from fs.inodes import BLOCK_BYTES, ROOT, Attributes
 from fs.layer import Layer
 from fs.layers import LayerTable
@@ -124,14 +130,15 @@ class LayerOperations(pyfuse3.Operations):
     @_guarded
     async def getxattr(self, inode: InodeT, name: XAttrNameT, ctx: pyfuse3.RequestContext) -> bytes:
         """An extended attribute; overlayfs asks for its own at every directory."""
-        layer, index = self._resolve(inode)
-        return layer.image.inodes.xattr(index, name)
+        value = self._xattrs(inode).get(name)
+        if value is None:
+            raise NoSuchXattrError(name)
+        return value
 
     @_guarded
     async def listxattr(self, inode: InodeT, ctx: pyfuse3.RequestContext) -> Sequence[XAttrNameT]:
         """The names of all extended attributes."""
-        layer, index = self._resolve(inode)
-        return [XAttrNameT(name) for name in layer.image.inodes.xattrs(index)]
+        return [XAttrNameT(name) for name in self._xattrs(inode)]
 
     # Directories
 
@@ -200,6 +207,12 @@ class LayerOperations(pyfuse3.Operations):
 
     def _resolve(self, inode: InodeT) -> tuple[Layer, int]:
         return self._layers.numbered(inode >> _LAYER_SHIFT), (inode & _INDEX_MASK) - 1
+
+    def _xattrs(self, inode: InodeT) -> Mapping[bytes, bytes]:
+        if inode == pyfuse3.ROOT_INODE:
+            return {}
+        layer, index = self._resolve(inode)
+        return layer.image.inodes.xattrs(index)
 
     def _listing(self, inode: InodeT) -> list[tuple[bytes, InodeT]]:
         if inode == pyfuse3.ROOT_INODE:

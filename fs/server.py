@@ -64,6 +64,7 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
         with session.mounted(LayerOperations(layers), settings.mountpoint):
             nursery.start_soon(session.serve)
             nursery.start_soon(_stop_on_signal, stop)
+            await trio.to_thread.run_sync(session.wait_served, settings.mountpoint)
             served = Served(layers, settings.mountpoint, stop)
             async with control_socket(
                 settings.socket, lambda portal: ControlService(served, portal)

@@ -41,7 +41,6 @@ def mounted(operations: LayerOperations, mountpoint: Path) -> Iterator[None]:
     except RuntimeError as error:
         raise StartError(f"{mountpoint} cannot be mounted with FUSE: {error}") from error
     try:
-        _raise_read_ahead(mountpoint)
         yield
     finally:
         # Lazily: containers that still use a layer keep it until they end.
@@ -52,6 +51,18 @@ def mounted(operations: LayerOperations, mountpoint: Path) -> Iterator[None]:
 async def serve() -> None:
     """Answers the kernel until the mount is gone or the task is cancelled."""
     await pyfuse3.main(min_tasks=4, max_tasks=_MAX_TASKS)
+
+
+def wait_served(mountpoint: Path) -> None:
+    """Returns once the mount answers, with its read-ahead raised: the handshake would reset it.
+
+    It blocks until ``serve`` runs, so it is called from a thread.
+
+    Raises:
+        OSError: the mount does not work.
+    """
+    os.statvfs(mountpoint)
+    _raise_read_ahead(mountpoint)
 
 
 def forget_layer(name: bytes) -> None:

@@ -1,8 +1,11 @@
 """Layers made by hand for tests: TOC entries with real content behind them."""
 
 import gzip
+import io
+import tarfile
 
-from estargz.toc import TocEntry
+from estargz.footer import Footer, dump_footer
+from estargz.toc import TOC_NAME, Toc, TocEntry, dump_toc
 from registry.digest import Digest
 
 
@@ -47,6 +50,18 @@ class HandmadeBlob:
             self.entries.append(entry)
             inner += len(content)
         self.data += gzip.compress(b"".join(files.values()))
+
+    def finish(self) -> Digest:
+        """Appends TOC and footer; gives the TOC's digest."""
+        raw = dump_toc(Toc(entries=self.entries))
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            header = tarfile.TarInfo(TOC_NAME)
+            header.size = len(raw)
+            tar.addfile(header, io.BytesIO(raw))
+        footer = dump_footer(Footer(len(self.data)))
+        self.data += gzip.compress(archive.getvalue()) + footer
+        return Digest.of(raw)
 
 
 def entry(name: str, kind: str = "reg", **more) -> TocEntry:

@@ -1,5 +1,6 @@
 import os
 import stat
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -149,7 +150,7 @@ def test_chunks_cover_their_files_in_the_data_space() -> None:
     assert shared.end == len(blob.data)
 
 
-BAD_FILES: dict[str, dict[str, str | int]] = {
+BAD_FILES: dict[str, dict[str, Any]] = {
     "no digest is recorded": {"chunk_digest": ""},
     "not a digest": {"chunk_digest": "sha256:12"},
     "must be sha256": {"chunk_digest": "sha512:" + "0" * 128},
@@ -165,7 +166,7 @@ BAD_FILES: dict[str, dict[str, str | int]] = {
 
 @pytest.mark.parametrize("message", BAD_FILES)
 def test_what_cannot_be_right_is_refused_by_name(message: str) -> None:
-    right = {"size": 10, "offset": 5, "chunk_digest": "sha256:" + "0" * 64}
+    right: dict[str, Any] = {"size": 10, "offset": 5, "chunk_digest": "sha256:" + "0" * 64}
     with pytest.raises(TocError, match=f"(?i)'some/file'.*{message}"):
         compile_entries(entry("some/file", **{**right, **BAD_FILES[message]}))
 

@@ -12,7 +12,6 @@ The client knows nothing of layers and TOCs, and keeps no content.
 """
 
 import contextlib
-import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -187,7 +186,7 @@ class RegistryClient:
         digest = (
             digest or _claimed_digest(response.header("Docker-Content-Digest")) or Digest.of(data)
         )
-        if hashlib.new(digest.algorithm, data).hexdigest() != digest.hex:
+        if not digest.matches(data):
             raise BadResponseError(
                 call.repository.host, url=response.url, detail=f"the content is not {digest}"
             )

@@ -35,6 +35,10 @@ class Digest:
         """The sha256 digest of some bytes."""
         return cls("sha256", hashlib.sha256(data).hexdigest())
 
+    def matches(self, data: bytes | bytearray | memoryview) -> bool:
+        """Whether some bytes have this digest."""
+        return hashlib.new(self.algorithm, data).hexdigest() == self.hex
+
     @property
     def raw(self) -> bytes:
         """The value as bytes: 32 for sha256, 64 for sha512."""

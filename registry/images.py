@@ -1,0 +1,275 @@
+"""Images wherever they are: one view of a registry's repository and of an OCI layout directory.
+
+What the commands that take an image and give an image work on; they need not know which kind they were given.
+"""
+
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol, Self
+
+import trio
+
+from registry.client import RegistryClient
+from registry.digest import Digest
+from registry.errors import BadResponseError, InvalidReferenceError, LayoutError
+from registry.layout import OciLayout
+from registry.manifest import MAX_MANIFEST_BYTES, RawManifest, parse_manifest
+from registry.ranges import BlobRange
+from registry.reference import Reference, is_tag
+
+OnProgress = Callable[[int], None]
+
+LAYOUT_PREFIX: Final = "oci:"
+_PIECE_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutName:
+    """An image in a layout directory; without a tag, the only one there."""
+
+    path: Path
+    tag: str | None = None
+
+    def __str__(self) -> str:
+        return f"{LAYOUT_PREFIX}{self.path}{'' if self.tag is None else f':{self.tag}'}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageName:
+    """An image as a user names it: ``oci:DIR[:TAG]``, or a name in a registry."""
+
+    location: Reference | LayoutName
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads a name.
+
+        Raises:
+            InvalidReferenceError: it is neither kind of name.
+        """
+        if not text.startswith(LAYOUT_PREFIX):
+            return cls(Reference.parse(text))
+        rest = text.removeprefix(LAYOUT_PREFIX)
+        directory, colon, last = rest.rpartition(":")
+        tag: str | None = last
+        if not colon or "/" in last:
+            directory, tag = rest, None
+        if not directory or "\0" in directory or (tag is not None and not is_tag(tag)):
+            raise InvalidReferenceError(text, "a directory is named oci:DIR or oci:DIR:TAG")
+        return cls(LayoutName(Path(directory), tag))
+
+    def __str__(self) -> str:
+        return str(self.location)
+
+
+class ImageStore(Protocol):
+    """Where one image is read from or written to, with all its blobs.
+
+    Methods raise ``ContentError``: ``RegistryError`` or ``LayoutError``, after the kind of the store.
+    """
+
+    def describe(self) -> str:
+        """The image's name, for messages."""
+
+    async def fetch_manifest(self, digest: Digest | None = None) -> RawManifest:
+        """What the name says, or what a digest of this store says."""
+
+    def stream_blob(self, digest: Digest) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """A whole blob as it arrives, not verified."""
+
+    async def read_blob(self, digest: Digest, *, max_bytes: int) -> bytes:
+        """A whole blob of limited size, verified."""
+
+    async def read_blob_range(self, digest: Digest, *, start: int, length: int) -> BlobRange:
+        """Exactly ``length`` bytes (at least one), not verified."""
+
+    async def read_blob_tail(self, digest: Digest, *, length: int) -> BlobRange:
+        """The last ``length`` bytes (at least one), or all of a smaller blob; not verified."""
+
+    async def has_blob(self, digest: Digest) -> bool:
+        """Whether a blob need not be pushed."""
+
+    async def push_blob(
+        self, digest: Digest, path: Path, *, on_progress: OnProgress | None = None
+    ) -> None:
+        """Stores a file as a blob; progress as in ``RegistryClient.push_blob``."""
+
+    async def push_manifest(self, raw: bytes, media_type: str, *, tagged: bool) -> None:
+        """Stores a manifest or an index: under the image's name, or only by its digest (the children of an index)."""
+
+
+def open_image(name: ImageName, client: RegistryClient) -> ImageStore:
+    """The store of an image; nothing is read or made before it is asked for."""
+    match name.location:
+        case Reference() as reference:
+            return RegistryImage(reference, client)
+        case LayoutName() as layout:
+            return LayoutImage(layout)
+
+
+class RegistryImage:
+    """An image in a registry."""
+
+    def __init__(self, reference: Reference, client: RegistryClient) -> None:
+        self._reference = reference
+        self._repository = reference.repository_name
+        self._client = client
+
+    def __repr__(self) -> str:
+        return f"<RegistryImage {self._reference}>"
+
+    def describe(self) -> str:
+        """See ``ImageStore``."""
+        return str(self._reference)
+
+    __str__ = describe
+
+    async def fetch_manifest(self, digest: Digest | None = None) -> RawManifest:
+        """See ``ImageStore``."""
+        return await self._client.fetch_manifest(self._repository, digest or self._named())
+
+    def stream_blob(self, digest: Digest) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """See ``ImageStore``."""
+        return self._client.stream_blob(self._repository, digest)
+
+    async def read_blob(self, digest: Digest, *, max_bytes: int) -> bytes:
+        """See ``ImageStore``."""
+        data = bytearray()
+        async with self.stream_blob(digest) as chunks:
+            async for chunk in chunks:
+                data += chunk
+                if len(data) > max_bytes:
+                    raise self._bad_blob(digest, f"has more than {max_bytes} bytes")
+        if not digest.matches(data):
+            raise self._bad_blob(digest, "has another digest")
+        return bytes(data)
+
+    async def read_blob_range(self, digest: Digest, *, start: int, length: int) -> BlobRange:
+        """See ``ImageStore``."""
+        return await self._client.read_range(self._repository, digest, start=start, length=length)
+
+    async def read_blob_tail(self, digest: Digest, *, length: int) -> BlobRange:
+        """See ``ImageStore``."""
+        return await self._client.read_tail(self._repository, digest, length=length)
+
+    async def has_blob(self, digest: Digest) -> bool:
+        """See ``ImageStore``."""
+        return await self._client.blob_exists(self._repository, digest) is not None
+
+    async def push_blob(
+        self, digest: Digest, path: Path, *, on_progress: OnProgress | None = None
+    ) -> None:
+        """See ``ImageStore``."""
+        await self._client.push_blob(self._repository, digest, path, on_progress=on_progress)
+
+    async def push_manifest(self, raw: bytes, media_type: str, *, tagged: bool) -> None:
+        """See ``ImageStore``. A name with a tag and a digest is written under its tag."""
+        name = self._reference.tag if tagged else None
+        await self._client.push_manifest(self._repository, name or Digest.of(raw), raw, media_type)
+
+    def _named(self) -> str | Digest:
+        # A reference has a tag where it has no digest.
+        return self._reference.digest or self._reference.tag or ""
+
+    def _bad_blob(self, digest: Digest, problem: str) -> BadResponseError:
+        return BadResponseError(
+            self._reference.host, detail=f"blob {digest} {problem}", retryable=False
+        )
+
+
+class LayoutImage:
+    """An image in an OCI layout directory, which the first push makes where it is missing."""
+
+    def __init__(self, name: LayoutName) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"<LayoutImage {self._name}>"
+
+    def describe(self) -> str:
+        """See ``ImageStore``."""
+        return str(self._name)
+
+    __str__ = describe
+
+    async def fetch_manifest(self, digest: Digest | None = None) -> RawManifest:
+        """See ``ImageStore``."""
+        return await trio.to_thread.run_sync(self._fetch_manifest, digest)
+
+    def stream_blob(self, digest: Digest) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """See ``ImageStore``."""
+        return contextlib.aclosing(self._pieces(digest))
+
+    async def read_blob(self, digest: Digest, *, max_bytes: int) -> bytes:
+        """See ``ImageStore``."""
+        read = partial(self._layout().read_blob, digest, max_bytes=max_bytes)
+        return await trio.to_thread.run_sync(read)
+
+    async def read_blob_range(self, digest: Digest, *, start: int, length: int) -> BlobRange:
+        """See ``ImageStore``."""
+        read = partial(self._layout().read_blob_range, digest, start=start, length=length)
+        return BlobRange(start, await trio.to_thread.run_sync(read), self._size(digest))
+
+    async def read_blob_tail(self, digest: Digest, *, length: int) -> BlobRange:
+        """See ``ImageStore``."""
+        size = self._size(digest)
+        start = max(0, size - length)
+        return await self.read_blob_range(digest, start=start, length=size - start)
+
+    async def has_blob(self, digest: Digest) -> bool:
+        """See ``ImageStore``."""
+        return self._layout().blob_bytes(digest) is not None
+
+    async def push_blob(
+        self, digest: Digest, path: Path, *, on_progress: OnProgress | None = None
+    ) -> None:
+        """See ``ImageStore``."""
+        layout = await trio.to_thread.run_sync(OciLayout.create, self._name.path)
+        report = partial(_report_from_thread, on_progress or _ignore_progress)
+        add = partial(layout.add_blob, digest, path, on_progress=report)
+        await trio.to_thread.run_sync(add)
+
+    async def push_manifest(self, raw: bytes, media_type: str, *, tagged: bool) -> None:
+        """See ``ImageStore``."""
+        layout = await trio.to_thread.run_sync(OciLayout.create, self._name.path)
+        add = partial(layout.add_manifest, raw, media_type, tag=self._name.tag, listed=tagged)
+        await trio.to_thread.run_sync(add)
+
+    def _layout(self) -> OciLayout:
+        return OciLayout(self._name.path)
+
+    def _size(self, digest: Digest) -> int:
+        size = self._layout().blob_bytes(digest)
+        if size is None:
+            raise LayoutError(self._name.path, f"it does not hold blob {digest}")
+        return size
+
+    def _fetch_manifest(self, digest: Digest | None) -> RawManifest:
+        layout = OciLayout.open(self._name.path)
+        if digest is not None:
+            data = layout.read_blob(digest, max_bytes=MAX_MANIFEST_BYTES)
+            return RawManifest(data, parse_manifest(data).media_type, digest)
+        entry = layout.find(self._name.tag)
+        data = layout.read_blob(entry.digest, max_bytes=MAX_MANIFEST_BYTES)
+        return RawManifest(data, entry.media_type, entry.digest)
+
+    async def _pieces(self, digest: Digest) -> AsyncGenerator[bytes, None]:
+        position, size = 0, self._size(digest)
+        while position < size:
+            length = min(_PIECE_BYTES, size - position)
+            piece = await self.read_blob_range(digest, start=position, length=length)
+            position += length
+            yield piece.data
+
+
+def _report_from_thread(on_progress: OnProgress, delta: int) -> None:
+    # In the caller's thread, not the copying one; this is also where the copying notices a cancellation.
+    trio.from_thread.run_sync(on_progress, delta)
+
+
+def _ignore_progress(_delta: int) -> None:
+    pass

@@ -15,7 +15,9 @@ class CommandFailedError(AssertionError):
     """A command did not succeed; the message carries what it printed."""
 
 
-def run_command(argv: Sequence[str | Path], *, timeout_seconds: float = 60.0) -> str:
+def run_command(
+    argv: Sequence[str | Path], *, timeout_seconds: float = 60.0, cwd: Path | None = None
+) -> str:
     """Run a command to its end and return its stdout.
 
     Raises:
@@ -27,6 +29,7 @@ def run_command(argv: Sequence[str | Path], *, timeout_seconds: float = 60.0) ->
             words,
             capture_output=True,
             check=False,
+            cwd=cwd,
             text=True,
             errors="replace",
             stdin=subprocess.DEVNULL,

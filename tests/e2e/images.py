@@ -19,7 +19,7 @@ from tests.e2e.debian_packages import PackageSet, configure, make_merged_root, u
 from tests.e2e.oci_layout import read_manifest, write_image, write_layer
 from tests.e2e.specimens import EPOCH, fill_changes, fill_specimens
 
-BUILDER_VERSION = 1  # raise with every change to what is built
+BUILDER_VERSION = 2  # raise with every change to what is built
 BASE_PACKAGES = (
     *(
         "attr",

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 DIRECTORY = "specimens"
 EPOCH = 1_700_000_000
 BIG_FILE_BYTES = 9 * 1024 * 1024 + 12_345  # three chunks of 4 MiB, the last one partly filled
-_FAR_FUTURE = 13_500_000_000  # the year 2397; ext4 ends in 2446
+_FAR_FUTURE = 9_000_000_000  # the year 2255; containerd ends in 2262
 _BEYOND_USTAR = 1 << 22  # owners that do not fit into the octal fields
 _DEEP_LEVELS = 60
 _VFS_CAP_REVISION_2 = 0x02000000

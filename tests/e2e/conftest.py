@@ -1,0 +1,100 @@
+"""Images, a registry, and a node (containerd with our snapshotter plugged in) for the end-to-end tests."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.e2e.containerd import Containerd
+from tests.e2e.cri import Cri
+from tests.e2e.ctr import Ctr
+from tests.e2e.images import BuiltImage, debian_python_image, default_cache, pause_image
+from tests.e2e.oci_layout import push
+from tests.e2e.snapshotter_process import Snapshotter, run_cli
+from tests.real_registry import RealRegistry
+
+# Tests decide themselves when something is fetched.
+QUIET_CONFIG = "noprefetch = true\nno_background_fetch = true\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A containerd with our snapshotter plugged in as `stargz`, for CRI too."""
+
+    containerd: Containerd
+    snapshotter: Snapshotter
+    cri: Cri
+
+    @property
+    def ctr(self) -> Ctr:
+        """The command line client of the default namespace."""
+        return self.containerd.ctr()
+
+    @property
+    def pod_ctr(self) -> Ctr:
+        """The command line client of the namespace CRI uses."""
+        return self.containerd.ctr(namespace="k8s.io")
+
+
+@pytest.fixture(scope="session")
+def image() -> BuiltImage:
+    return debian_python_image(default_cache())
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
+    with RealRegistry(tmp_path_factory.mktemp("registry")) as registry:
+        yield registry
+
+
+@pytest.fixture(scope="session")
+def pause_name(registry: RealRegistry) -> str:
+    """The name of the sandbox image."""
+    return push(pause_image(default_cache()).layout, registry.host, "pause")
+
+
+@pytest.fixture(scope="session")
+def plain_name(image: BuiltImage, registry: RealRegistry) -> str:
+    """The name of the ordinary, gzip-compressed Debian image."""
+    return push(image.layout, registry.host, "debian", "plain")
+
+
+@pytest.fixture(scope="session")
+def lazy_name(image: BuiltImage, registry: RealRegistry) -> str:
+    """The name of the Debian image as our converter made it, from the OCI layout."""
+    name = f"{registry.host}/debian:lazy"
+    run_cli("convert", f"oci:{image.layout}", name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def go_lazy_name(plain_name: str, registry: RealRegistry) -> str:
+    """The name of the Debian image as stargz-snapshotter's converter made it."""
+    name = f"{registry.host}/debian-go:lazy"
+    with Containerd() as containerd:
+        ctr = containerd.ctr()
+        ctr.pull(plain_name)
+        ctr.convert_to_estargz(plain_name, name)
+        ctr.push(name)
+    return name
+
+
+@pytest.fixture
+def overlay_containerd(pause_name: str) -> Iterator[Containerd]:
+    """A containerd as it comes: everything through overlayfs."""
+    with Containerd(sandbox_image=pause_name) as containerd:
+        yield containerd
+
+
+@pytest.fixture
+def node(pause_name: str) -> Iterator[Node]:
+    with (
+        Snapshotter(config=QUIET_CONFIG) as snapshotter,
+        Containerd(
+            snapshotters={"stargz": snapshotter.socket},
+            cri_snapshotter="stargz",
+            sandbox_image=pause_name,
+        ) as containerd,
+        Cri(containerd.socket) as cri,
+    ):
+        yield Node(containerd, snapshotter, cri)

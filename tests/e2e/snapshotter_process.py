@@ -1,0 +1,150 @@
+"""Our snapshotter as its own processes, with a directory and a socket of its own."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+import grpc
+
+from tests.e2e.ctr import run_command
+from tests.e2e.leftovers import (
+    kill_processes_under,
+    mounts_under,
+    processes_under,
+    unmount_all_under,
+)
+from tests.e2e.logged_process import LoggedProcess, ProcessFailedError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+COMMAND = (sys.executable, "-m", "snapshotter.cli")
+_STAT_MISSING = (
+    b"\x12\x07missing"  # containerd.services.snapshots.v1.StatSnapshotRequest(key="missing")
+)
+
+
+class Snapshotter:
+    """A running snapshotter daemon; a context manager that proves nothing of it is left.
+
+    Args:
+        config: Text of the configuration file, or None to run on defaults.
+    """
+
+    def __init__(self, *, config: str = "") -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="pyestargz-snapshotter-"))
+        self.socket = self.directory / "snapshotter.sock"
+        self.root = self.directory / "root"
+        self._config = self.directory / "config.toml"
+        self._config.write_text(config)
+        self._process: LoggedProcess | None = None
+        self._ended: list[LoggedProcess] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self._clean_up()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self.stop()
+                self._assert_nothing_is_left()
+        finally:
+            self._clean_up()
+
+    @property
+    def process(self) -> LoggedProcess:
+        """The running daemon."""
+        if self._process is None:
+            raise ProcessFailedError("the snapshotter is not running")
+        return self._process
+
+    @property
+    def log(self) -> str:
+        """Everything the daemon, and its predecessors before a restart, have logged."""
+        processes = [*self._ended, *([self._process] if self._process else [])]
+        return "\n".join(line for process in processes for line in process.lines())
+
+    def start(self) -> None:
+        """Start the daemon (again) and wait until it answers.
+
+        Raises:
+            ProcessFailedError: It does not answer within the deadline.
+        """
+        if self._process is not None:
+            self._ended.append(self._process)
+        words = ("--address", self.socket, "--root", self.root, "--config", self._config)
+        self._process = LoggedProcess(
+            [*COMMAND, "serve", *words, "--log-level", "debug"], cwd=CHECKOUT
+        )
+        try:
+            self._wait_until_serving()
+        except grpc.RpcError as error:
+            raise ProcessFailedError(f"{error}\n{self._process.tail()}") from error
+
+    def kill(self) -> None:
+        """Kill the daemon (SIGKILL); what it started goes on."""
+        self.process.kill()
+
+    def stop(self) -> None:
+        """Stop the daemon and all it started, unmounting everything, as an administrator would."""
+        run_cli("serve", "--stop", "--address", self.socket, "--root", self.root)
+        self.process.wait(deadline_seconds=15)
+
+    def _wait_until_serving(self) -> None:
+        backoff = [("grpc.min_reconnect_backoff_ms", 50), ("grpc.initial_reconnect_backoff_ms", 50)]
+        with grpc.insecure_channel(f"unix:{self.socket}", options=backoff) as channel:
+            stat: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+                "/containerd.services.snapshots.v1.Snapshots/Stat"
+            )
+            try:
+                stat(_STAT_MISSING, timeout=20, wait_for_ready=True)
+            except grpc.RpcError as error:
+                if cast("grpc.Call", error).code() is not grpc.StatusCode.NOT_FOUND:
+                    raise
+
+    def _assert_nothing_is_left(self) -> None:
+        processes, mounts = processes_under(self.directory), mounts_under(self.directory)
+        if processes or mounts:
+            raise ProcessFailedError(
+                f"stopped, but left {processes} and {mounts}\n{self.log[-4000:]}"
+            )
+
+    def _clean_up(self) -> None:
+        kill_processes_under(self.directory)
+        unmount_all_under(self.directory)
+        for process in [*self._ended, *([self._process] if self._process else [])]:
+            process.stop()
+            process.join_log()
+        shutil.rmtree(self.directory)
+
+
+def run_cli(*words: str | Path, timeout_seconds: float = 120.0) -> str:
+    """Run `pyestargz` with these words and return its stdout.
+
+    Raises:
+        CommandFailedError: It did not succeed.
+    """
+    return run_command([*COMMAND, *words], timeout_seconds=timeout_seconds, cwd=CHECKOUT)
+
+
+def cli_argv(words: Sequence[str | Path]) -> list[str]:
+    """Return the argument list that runs `pyestargz` with these words from any directory."""
+    return [os.fspath(word) for word in (*COMMAND, *words)]
+
+
+def cli_environment() -> Mapping[str, str]:
+    """Return an environment in which the command finds this checkout from any directory."""
+    return os.environ | {"PYTHONPATH": str(CHECKOUT)}

@@ -1,0 +1,156 @@
+"""A token server that a real registry trusts: it signs RS256 tokens with a key and a certificate of its own."""
+
+import base64
+import json
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+_ISSUER = "pyestargz tests"
+_SERVICE = "pyestargz-registry"
+_LIFETIME_SECONDS = 300
+
+
+class TokenServer:
+    """Hands out tokens on loopback; a context manager.
+
+    Args:
+        tmp_path: where the key is kept.
+        users: names and passwords of those who may push and pull; everybody else may pull.
+    """
+
+    def __init__(self, tmp_path: Path, users: Mapping[str, str] | None = None) -> None:
+        self._users = dict(users or {})
+        self._key = tmp_path / "token.key"
+        self._certificate = tmp_path / "token.crt"
+        self._lock = threading.Lock()
+        self._scopes: list[str] = []
+        self._make_key()
+        self._server = _Server(self)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="token server")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def scopes(self) -> list[str]:
+        """The scopes tokens were asked for, in order."""
+        with self._lock:
+            return list(self._scopes)
+
+    def registry_settings(self) -> dict[str, str]:
+        """What a docker-registry must be told to trust this server; its ``auth.token`` section."""
+        return {
+            "realm": f"http://127.0.0.1:{self._server.server_port}/token",
+            "service": _SERVICE,
+            "issuer": _ISSUER,
+            "rootcertbundle": str(self._certificate),
+        }
+
+    def issue(self, scope: str, authorization: str | None) -> str | None:
+        """A token for a scope, cut down to what the caller may do; None for a wrong password."""
+        user = _user_of(authorization)
+        if user is not None and self._users.get(user[0]) != user[1]:
+            return None
+        with self._lock:
+            self._scopes.append(scope)
+        kind, name, actions = scope.split(":")
+        allowed = {"pull"} if user is None else {"pull", "push"}
+        granted = [action for action in actions.split(",") if action in allowed]
+        return self._sign([{"type": kind, "name": name, "actions": granted}])
+
+    def _sign(self, access: list[dict[str, Any]]) -> str:
+        now = int(time.time())
+        der = _run("openssl", "x509", "-in", str(self._certificate), "-outform", "DER")
+        header = {"typ": "JWT", "alg": "RS256", "x5c": [base64.b64encode(der).decode()]}
+        claims = {
+            "iss": _ISSUER,
+            "sub": "",
+            "aud": _SERVICE,
+            "exp": now + _LIFETIME_SECONDS,
+            "nbf": now - 10,
+            "iat": now,
+            "jti": uuid.uuid4().hex,
+            "access": access,
+        }
+        signed = f"{_url64(json.dumps(header).encode())}.{_url64(json.dumps(claims).encode())}"
+        signature = _run(
+            "openssl", "dgst", "-sha256", "-sign", str(self._key), stdin=signed.encode()
+        )
+        return f"{signed}.{_url64(signature)}"
+
+    def _make_key(self) -> None:
+        paths = ["-keyout", str(self._key), "-out", str(self._certificate)]
+        _run(
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=tests",
+            *paths,
+        )
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, issuer: TokenServer) -> None:
+        self.issuer = issuer
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_GET(self) -> None:
+        query = parse_qs(urlsplit(self.path).query)
+        scope = query.get("scope", [""])[0]
+        token = self.server.issuer.issue(scope, self.headers.get("Authorization"))
+        answer = {"token": token, "expires_in": _LIFETIME_SECONDS} if token else {"errors": []}
+        body = json.dumps(answer).encode()
+        self.send_response(200 if token else 401)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+def _user_of(authorization: str | None) -> list[str] | None:
+    if authorization is None:
+        return None
+    return base64.b64decode(authorization.removeprefix("Basic ")).decode().split(":", 1)
+
+
+def _url64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _run(*argv: str, stdin: bytes = b"") -> bytes:
+    return subprocess.run(argv, input=stdin, capture_output=True, check=True, timeout=20).stdout

@@ -1,6 +1,6 @@
 """Images, a registry, and a node (containerd with our snapshotter plugged in) for the end-to-end tests."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -10,8 +10,11 @@ from tests.e2e.cri import Cri
 from tests.e2e.ctr import Ctr
 from tests.e2e.images import BuiltImage, debian_python_image, default_cache, pause_image
 from tests.e2e.oci_layout import push
+from tests.e2e.registry_log import Access, parse_accesses, synchronize
 from tests.e2e.snapshotter_process import Snapshotter, run_cli
 from tests.real_registry import RealRegistry
+
+_MEASURED = pytest.StashKey[list[str]]()
 
 # Tests decide themselves when something is fetched.
 QUIET_CONFIG = "noprefetch = true\nno_background_fetch = true\n"
@@ -98,3 +101,31 @@ def node(pause_name: str) -> Iterator[Node]:
         Cri(containerd.socket) as cri,
     ):
         yield Node(containerd, snapshotter, cri)
+
+
+@pytest.fixture
+def new_accesses(registry: RealRegistry) -> Callable[[], list[Access]]:
+    """A function that returns what the registry was asked for since it was called the last time."""
+    seen = 0
+
+    def read_new() -> list[Access]:
+        nonlocal seen
+        synchronize(registry)
+        lines = registry.lines()
+        new, seen = lines[seen:], len(lines)
+        return parse_accesses(new)
+
+    return read_new
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """A function that puts a line of measured numbers into the summary of the test run."""
+    return request.config.stash.setdefault(_MEASURED, []).append
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    for line in config.stash.get(_MEASURED, []):
+        terminalreporter.line(f"measured: {line}")

@@ -77,6 +77,14 @@ class Snapshotter:
         processes = [*self._ended, *([self._process] if self._process else [])]
         return "\n".join(line for process in processes for line in process.lines())
 
+    def wait_for_log(self, pattern: str, *, deadline_seconds: float = 10.0) -> str:
+        """Return the first log line that `pattern` is found in.
+
+        Raises:
+            ProcessFailedError: There is none by the deadline.
+        """
+        return self.process.wait_for_line(pattern, deadline_seconds=deadline_seconds)
+
     def start(self) -> None:
         """Start the daemon (again) and wait until it answers.
 

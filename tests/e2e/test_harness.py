@@ -6,8 +6,7 @@ import pytest
 
 from tests.e2e.containerd import Containerd
 from tests.e2e.cri import Cri
-from tests.e2e.images import BuiltImage
-from tests.e2e.snapshot_views import mounted_image
+from tests.e2e.image_views import mounted_image
 from tests.e2e.tree import compare_trees, read_tree
 
 pytestmark = [
@@ -51,11 +50,11 @@ def test_an_image_left_running_is_cleaned_up(plain_name: str, pause_name: str) -
 
 
 def test_the_image_holds_what_its_layers_say(
-    overlay_containerd: Containerd, plain_name: str, image: BuiltImage, tmp_path: Path
+    overlay_containerd: Containerd, plain_name: str, tmp_path: Path
 ) -> None:
     ctr = overlay_containerd.ctr()
     ctr.pull(plain_name)
-    with mounted_image(ctr, image, tmp_path / "view", snapshotter="overlayfs") as view:
+    with mounted_image(ctr, plain_name, tmp_path / "view", snapshotter="overlayfs") as view:
         entries = read_tree(view / "specimens")
         assert compare_trees(view / "specimens", view / "specimens") == []
     assert "doomed-file" not in entries

@@ -1,0 +1,116 @@
+"""An image that our converter made runs after its bytes were asked for, not after they were downloaded."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Node
+from tests.e2e.ctr import Ctr
+from tests.e2e.image_views import mounted_image
+from tests.e2e.published_image import PublishedImage
+from tests.e2e.registry_log import Access
+from tests.e2e.tree import compare_trees
+
+pytestmark = [
+    pytest.mark.containerd,
+    pytest.mark.fuse,
+    pytest.mark.registry,
+    pytest.mark.timeout(300),
+]
+
+_PRINT = ["python3", "-c", "print(1)"]
+_STATE_FILES = ["sh", "-c", "cat /.stargz-snapshotter/*.json"]
+
+
+def _assert_no_layer_was_downloaded(
+    image: PublishedImage, ctr: Ctr, accesses: list[Access]
+) -> None:
+    layers = set(image.layer_digests)
+    assert layers.isdisjoint(ctr.content_digests())
+    downloaded = [access for access in accesses if access.is_containerd and access.is_blob_read]
+    assert layers.isdisjoint(access.path.rpartition("/")[2] for access in downloaded)
+
+
+def _summarize(image: PublishedImage, states: str, accesses: list[Access]) -> tuple[int, int, str]:
+    layers = [json.loads(line) for line in states.splitlines()]
+    assert {layer["digest"] for layer in layers} == set(image.layer_digests)
+    assert sum(layer["size"] for layer in layers) == image.layer_bytes
+    stated = sum(layer["fetchedSize"] for layer in layers)
+    ours = [access for access in accesses if access.is_blob_read and not access.is_containerd]
+    sent = sum(access.size for access in ours)
+    text = f"{sent:,} bytes of {image.layer_bytes:,} in {len(ours)} requests ({stated:,} by the state files)"
+    return stated, sent, text
+
+
+def test_pulled_by_cri_it_runs_without_its_layers(
+    node: Node,
+    lazy_name: str,
+    new_accesses: Callable[[], list[Access]],
+    report: Callable[[str], None],
+) -> None:
+    image = PublishedImage(lazy_name)
+    new_accesses()
+    node.cri.pull(lazy_name)
+    container = node.cri.run_container(node.cri.run_pod(), lazy_name, ["sleep", "1000"])
+    result = node.cri.exec(container, _PRINT)
+    assert (result.stdout, result.exit_code) == ("1\n", 0), result.stderr
+    states = node.cri.exec(container, _STATE_FILES).stdout
+    accesses = new_accesses()
+    _assert_no_layer_was_downloaded(image, node.pod_ctr, accesses)
+    stated, sent, text = _summarize(image, states, accesses)
+    report(f"CRI pull, pod, python3 -c 'print(1)': {text}")
+    assert 0 < stated <= sent * 1.05
+    assert sent < image.layer_bytes / 2
+
+
+def test_pulled_by_ctr_remote_it_runs_without_its_layers(
+    node: Node,
+    lazy_name: str,
+    new_accesses: Callable[[], list[Access]],
+    report: Callable[[str], None],
+) -> None:
+    image = PublishedImage(lazy_name)
+    new_accesses()
+    node.ctr.rpull(lazy_name)
+    assert node.ctr.run(lazy_name, _PRINT, snapshotter="stargz") == "1\n"
+    states = node.ctr.run(lazy_name, _STATE_FILES, snapshotter="stargz")
+    accesses = new_accesses()
+    _assert_no_layer_was_downloaded(image, node.ctr, accesses)
+    _, sent, text = _summarize(image, states, accesses)
+    report(f"rpull, python3 -c 'print(1)' by ctr run: {text}")
+    assert sent < image.layer_bytes / 2
+
+
+def test_what_was_read_is_not_fetched_again(
+    node: Node, lazy_name: str, new_accesses: Callable[[], list[Access]]
+) -> None:
+    node.ctr.rpull(lazy_name)
+    assert node.ctr.run(lazy_name, _PRINT, snapshotter="stargz") == "1\n"
+    new_accesses()
+    assert node.ctr.run(lazy_name, _PRINT, snapshotter="stargz") == "1\n"
+    assert [access for access in new_accesses() if access.is_blob_read] == []
+
+
+def test_the_lazy_tree_is_the_unpacked_tree(
+    node: Node, lazy_name: str, plain_name: str, tmp_path: Path
+) -> None:
+    node.ctr.rpull(lazy_name)
+    node.ctr.pull(plain_name)
+    with (
+        mounted_image(
+            node.ctr, plain_name, tmp_path / "plain", snapshotter="overlayfs"
+        ) as expected,
+        mounted_image(node.ctr, lazy_name, tmp_path / "lazy", snapshotter="stargz") as actual,
+    ):
+        differences = compare_trees(expected, actual)
+    # No layer says anything about the root directory itself: its time is that of the unpacking.
+    assert [line for line in differences if not line.startswith("'.': mtime")] == []
+
+
+def test_everything_goes_when_the_image_goes(node: Node, lazy_name: str) -> None:
+    node.ctr.rpull(lazy_name)
+    assert len(node.ctr.snapshot_keys(snapshotter="stargz")) == 4
+    node.ctr("images", "rm", "--sync", lazy_name)
+    assert node.ctr.snapshot_keys(snapshotter="stargz") == set()

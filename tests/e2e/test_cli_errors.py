@@ -21,8 +21,7 @@ _NOBODY = (
 )
 _WITHOUT_FUSE = (
     *("unshare", "--mount", "sh", "-ec"),
-    "mount -t tmpfs none /dev; mknod -m 666 /dev/null c 1 3; mknod -m 666 /dev/urandom c 1 9;"
-    ' exec "$@"',
+    "mount -t tmpfs none /dev; mknod /dev/null c 1 3; mknod /dev/urandom c 1 9; " + 'exec "$@"',
     "sh",
 )
 

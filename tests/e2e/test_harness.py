@@ -1,13 +1,27 @@
 """The harness itself, with containerd's own snapshotter: what fails here is not the snapshotter's fault."""
 
+import errno
+import hashlib
+import http.client
+import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.containerd import Containerd
 from tests.e2e.cri import Cri
+from tests.e2e.ctr import CommandFailedError, Conversation, run_command
 from tests.e2e.image_views import mounted_image
+from tests.e2e.published_image import PublishedImage
+from tests.e2e.reader_program import ARGV, digest
+from tests.e2e.registry_log import Access
+from tests.e2e.snapshotter_process import CHECKOUT
+from tests.e2e.specimens import big_file
 from tests.e2e.tree import compare_trees, read_tree
+from tests.fakes.faulty_proxy import Fault, FaultyProxy
+from tests.real_registry import RealRegistry
 
 pytestmark = [
     pytest.mark.containerd,
@@ -92,3 +106,64 @@ def test_trees_that_differ_are_told_apart(tmp_path: Path) -> None:
     assert "'link': link_target is 'right', expected 'left'" in differences
     assert any(line.startswith("'content': sha256") for line in differences)
     assert not any(line.startswith("'same'") for line in differences)
+
+
+def test_the_proxy_spoils_blobs_and_only_when_told(registry: RealRegistry, plain_name: str) -> None:
+    with FaultyProxy(registry.host) as proxy:
+        image = PublishedImage(PublishedImage(plain_name).through(proxy.host))
+        blob = image.layer_digests[3]
+        sound = image.read_blob(blob)
+        assert hashlib.sha256(sound).hexdigest() == blob.removeprefix("sha256:")
+        proxy.set_fault(Fault.FLIPPED_BYTES)
+        spoiled = image.read_blob(blob)
+        assert len(spoiled) == len(sound)
+        assert spoiled != sound
+        proxy.set_fault(Fault.TRUNCATED)
+        with pytest.raises(http.client.IncompleteRead):
+            image.read_blob(blob)
+        proxy.set_fault(Fault.REFUSED)
+        with pytest.raises(http.client.RemoteDisconnected):
+            image.read_blob(blob)
+        assert PublishedImage(image.name).layer_digests == image.layer_digests
+        proxy.set_fault(Fault.NONE)
+        assert image.read_blob(blob) == sound
+        assert proxy.faults_served == 3
+
+
+def test_the_registry_log_tells_who_read_what(
+    overlay_containerd: Containerd, plain_name: str, new_accesses: Callable[[], list[Access]]
+) -> None:
+    image = PublishedImage(plain_name)
+    new_accesses()
+    image.read_blob(image.layer_digests[3])
+    mine = [access for access in new_accesses() if access.path.endswith(image.layer_digests[3])]
+    assert [(access.status, access.is_containerd) for access in mine] == [(200, False)]
+    overlay_containerd.ctr().pull(plain_name)
+    reads = [access for access in new_accesses() if access.is_blob_read]
+    assert all(access.is_containerd for access in reads)
+    assert sum(access.size for access in reads) >= image.layer_bytes
+    assert new_accesses() == []
+
+
+def test_a_container_can_be_talked_to(overlay_containerd: Containerd, plain_name: str) -> None:
+    ctr = overlay_containerd.ctr()
+    ctr.pull(plain_name)
+    with Conversation(ctr, plain_name, ARGV, snapshotter="overlayfs") as container:
+        assert container.ask("/specimens/content/one-byte") == digest(b"x")
+        assert container.ask("/specimens/content/big") == digest(big_file())
+        assert container.ask("/no/such/file") == f"errno {errno.ENOENT}"
+
+
+def test_a_required_marker_turns_a_skip_into_a_failure(tmp_path: Path) -> None:
+    shutil.copyfile(CHECKOUT / "tests" / "conftest.py", tmp_path / "conftest.py")
+    (tmp_path / "test_it.py").write_text(
+        "import pytest\n@pytest.mark.registry\ndef test_it():\n    pytest.skip('a reason')\n"
+    )
+    options = [f"--config-file={CHECKOUT}/pyproject.toml", f"--rootdir={tmp_path}"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, str(tmp_path)]
+    assert "SKIPPED" in run_command(command, cwd=tmp_path)
+    assert "SKIPPED" in run_command([*command, "--require=fuse"], cwd=tmp_path)
+    with pytest.raises(CommandFailedError, match=r"--require=registry, but: .*a reason"):
+        run_command([*command, "--require=registry"], cwd=tmp_path)
+    with pytest.raises(CommandFailedError, match="not one of"):
+        run_command([*command, "--require=nonsense"], cwd=tmp_path)

@@ -50,8 +50,8 @@ class RegistryError(ContentError):
         retry_after_seconds: how long the registry asked us to wait, if it did.
     """
 
-    problem: ClassVar[str] = "failed"
-    advice: ClassVar[str] = "try again, and look at the registry's log if it stays"
+    problem: ClassVar[str] = "failed at"
+    advice: ClassVar[str] = "look at the registry's log, or ask who runs it"
     retryable_by_default: ClassVar[bool] = False
 
     def __init__(  # noqa: PLR0913 - all but the host are optional keywords

@@ -5,6 +5,7 @@ checked, so an interrupted writer leaves a layout that is valid without what was
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 import tempfile
@@ -196,7 +197,7 @@ class OciLayout:
             if entry.annotations.get(REF_NAME) != name or (name is None and entry != added)
         )
         with _writing(self.path):
-            self._write_index(msgspec.structs.replace(index, manifests=(*kept, added)))
+            self._write_index(dataclasses.replace(index, manifests=(*kept, added)))
 
     def _write_index(self, index: Index) -> None:
         with _replacing(self.path / _INDEX) as file:

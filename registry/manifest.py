@@ -5,8 +5,9 @@ document's own type are checked here, once. ``dump_manifest`` keeps what it was 
 refers to its ``subject`` and says its ``artifactType``.
 """
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Final
 
 import msgspec
 
@@ -34,7 +35,8 @@ MAX_MANIFEST_BYTES: Final = 4 << 20
 MAX_DESCRIPTORS: Final = 1024
 MAX_TEXT_CHARACTERS: Final = 64 << 10
 
-_ALL_TYPES = MANIFEST_TYPES | INDEX_TYPES
+_SCHEMA_VERSION: Final = 2
+
 
 _Bytes = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARACTERS)]
@@ -64,41 +66,70 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
-class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+@dataclass(frozen=True, slots=True)
+class Descriptor:
     """A blob or manifest, by digest. Its size and type are claims until the bytes were checked."""
 
-    media_type: _Text
+    media_type: str
     digest: Digest
-    size: _Bytes
-    annotations: _Annotations = {}
-    urls: _Texts = ()
+    size: int
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    urls: tuple[str, ...] = ()
     platform: Platform | None = None
-    artifact_type: _Text = ""
-    data: _Text = ""
+    artifact_type: str = ""
+    data: str = ""
 
 
-_Descriptors = Annotated[tuple[Descriptor, ...], msgspec.Meta(max_length=MAX_DESCRIPTORS)]
-
-
-class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+@dataclass(frozen=True, slots=True)
+class Manifest:
     """One image: its configuration and its layers, lowest first."""
 
-    media_type: _Text
+    media_type: str
     config: Descriptor
-    layers: _Descriptors
-    annotations: _Annotations = {}
+    layers: tuple[Descriptor, ...]
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     subject: Descriptor | None = None
-    artifact_type: _Text = ""
+    artifact_type: str = ""
 
 
-class Index(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+@dataclass(frozen=True, slots=True)
+class Index:
     """Several images under one name, one for each platform."""
 
-    media_type: _Text
-    manifests: _Descriptors
-    annotations: _Annotations = {}
+    media_type: str
+    manifests: tuple[Descriptor, ...]
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     subject: Descriptor | None = None
-    artifact_type: _Text = ""
+    artifact_type: str = ""
+
+
+class _Entry(msgspec.Struct, omit_defaults=True, rename="camel"):
+    """A descriptor as written. Some writers put null for what they leave out."""
+
+    media_type: _Text
+    digest: _Text
+    size: _Bytes
+    artifact_type: _Text | None = None
+    platform: Platform | None = None
+    urls: _Texts | None = None
+    annotations: _Annotations | None = None
+    data: _Text | None = None
+
+
+_Entries = Annotated[tuple[_Entry, ...], msgspec.Meta(max_length=MAX_DESCRIPTORS)]
+
+
+class _Document(msgspec.Struct, omit_defaults=True, rename="camel"):
+    """A manifest or an index as written, or a document that is neither or pretends to be both."""
+
+    schema_version: int
+    media_type: _Text | None = None
+    artifact_type: _Text | None = None
+    config: _Entry | msgspec.UnsetType = msgspec.UNSET
+    layers: _Entries | msgspec.UnsetType = msgspec.UNSET
+    manifests: _Entries | msgspec.UnsetType = msgspec.UNSET
+    subject: _Entry | None = None
+    annotations: _Annotations | None = None
 
 
 def parse_manifest(raw: bytes, *, media_type: str | None = None) -> Manifest | Index:
@@ -112,47 +143,65 @@ def parse_manifest(raw: bytes, *, media_type: str | None = None) -> Manifest | I
     Raises:
         InvalidManifestError: it is too large, malformed, of an old schema, or contradicts the type it was given.
     """
-    name = str(Digest.of(raw))
-    if len(raw) > MAX_MANIFEST_BYTES:
-        raise InvalidManifestError(name, f"it has more than {MAX_MANIFEST_BYTES} bytes")
     try:
-        document = msgspec.json.decode(raw, type=dict[str, Any])
-        document["mediaType"] = _decide_media_type(name, document, media_type)
-        if document["mediaType"] in INDEX_TYPES:
-            return msgspec.convert(document, type=Index, dec_hook=_decode_digest)
-        return msgspec.convert(document, type=Manifest, dec_hook=_decode_digest)
-    except (
-        msgspec.DecodeError,
-        msgspec.ValidationError,
-        UnicodeDecodeError,
-        RecursionError,
-    ) as error:
-        raise InvalidManifestError(name, str(error)) from None
+        return _parse(raw, media_type)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise InvalidManifestError(str(Digest.of(raw)), str(error)) from None
 
 
 def dump_manifest(manifest: Manifest | Index) -> bytes:
     """The bytes of a manifest or an index: the same ones for equal values, with annotations sorted."""
-    fields = msgspec.to_builtins(manifest, order="deterministic", enc_hook=_encode_digest)
-    return msgspec.json.encode({"schemaVersion": 2, **fields})
+    document = _Document(
+        schema_version=_SCHEMA_VERSION,
+        media_type=manifest.media_type,
+        artifact_type=manifest.artifact_type or None,
+        subject=None if manifest.subject is None else _write(manifest.subject),
+        annotations=dict(manifest.annotations) or None,
+    )
+    if isinstance(manifest, Index):
+        document.manifests = tuple(map(_write, manifest.manifests))
+    else:
+        document.config = _write(manifest.config)
+        document.layers = tuple(map(_write, manifest.layers))
+    return msgspec.json.encode(document, order="deterministic")
 
 
-def _decide_media_type(name: str, document: dict[str, Any], given: str | None) -> str:
-    if document.get("schemaVersion") != 2:  # noqa: PLR2004 - the only one there is
-        raise InvalidManifestError(name, "it is not of schema version 2")
+def _parse(raw: bytes, given: str | None) -> Manifest | Index:
+    if len(raw) > MAX_MANIFEST_BYTES:
+        raise ValueError(f"it has more than {MAX_MANIFEST_BYTES} bytes")
+    document = msgspec.json.decode(raw, type=_Document)
+    if document.schema_version != _SCHEMA_VERSION:
+        raise ValueError(
+            f"it is of schema version {document.schema_version}, not {_SCHEMA_VERSION}"
+        )
+    media_type = _decide_media_type(document, given)
+    subject = None if document.subject is None else _read(document.subject)
+    annotations, artifact_type = document.annotations or {}, document.artifact_type or ""
+    if document.manifests is not msgspec.UNSET:
+        entries = tuple(map(_read, document.manifests))
+        return Index(media_type, entries, annotations, subject, artifact_type)
+    if document.config is msgspec.UNSET or document.layers is msgspec.UNSET:
+        raise ValueError("it has neither config and layers nor manifests")
+    layers = tuple(map(_read, document.layers))
+    return Manifest(media_type, _read(document.config), layers, annotations, subject, artifact_type)
+
+
+def _decide_media_type(document: _Document, given: str | None) -> str:
+    is_index = document.manifests is not msgspec.UNSET
     # One digest must not mean two images, whichever reader looks at it (CVE-2021-41190).
-    is_index = "manifests" in document
-    if is_index and ("layers" in document or "config" in document):
-        raise InvalidManifestError(name, "it is both a manifest and an index")
+    if is_index and (document.layers is not msgspec.UNSET or document.config is not msgspec.UNSET):
+        raise ValueError("it is both a manifest and an index")
     known = INDEX_TYPES if is_index else MANIFEST_TYPES
-    claims = {
-        claim for claim in (document.get("mediaType"), _essence(given)) if claim in _ALL_TYPES
-    }
-    if len(claims) > 1 or not claims <= known:
-        raise InvalidManifestError(name, "its media type contradicts its content")
-    own = document.get("mediaType")
-    if own is not None and own not in known:
-        raise InvalidManifestError(name, f"its media type {own!r} is not supported")
-    return next(iter(claims), OCI_INDEX if is_index else OCI_MANIFEST)
+    if document.media_type is not None and document.media_type not in known:
+        raise ValueError(f"its media type {document.media_type!r} does not fit its content")
+    claimed = _essence(given)
+    if claimed in MANIFEST_TYPES | INDEX_TYPES and claimed != (document.media_type or claimed):
+        raise ValueError(f"it was announced as {claimed!r} and says {document.media_type!r}")
+    if claimed in known or document.media_type is not None:
+        return document.media_type or claimed
+    if claimed in MANIFEST_TYPES | INDEX_TYPES:
+        raise ValueError(f"it was announced as {claimed!r}, which does not fit its content")
+    return OCI_INDEX if is_index else OCI_MANIFEST
 
 
 def _essence(content_type: str | None) -> str:
@@ -160,16 +209,31 @@ def _essence(content_type: str | None) -> str:
     return (content_type or "").partition(";")[0].strip().lower()
 
 
-def _decode_digest(kind: type, value: object) -> Digest:
-    if kind is not Digest or not isinstance(value, str):
-        raise TypeError(kind)
+def _read(entry: _Entry) -> Descriptor:
     try:
-        return Digest.parse(value)
+        digest = Digest.parse(entry.digest)
     except InvalidDigestError as error:
         raise ValueError(str(error)) from None
+    return Descriptor(
+        media_type=entry.media_type,
+        digest=digest,
+        size=entry.size,
+        annotations=entry.annotations or {},
+        urls=entry.urls or (),
+        platform=entry.platform,
+        artifact_type=entry.artifact_type or "",
+        data=entry.data or "",
+    )
 
 
-def _encode_digest(value: object) -> str:
-    if not isinstance(value, Digest):
-        raise TypeError(type(value))
-    return str(value)
+def _write(descriptor: Descriptor) -> _Entry:
+    return _Entry(
+        media_type=descriptor.media_type,
+        digest=str(descriptor.digest),
+        size=descriptor.size,
+        artifact_type=descriptor.artifact_type or None,
+        platform=descriptor.platform,
+        urls=descriptor.urls or None,
+        annotations=dict(descriptor.annotations) or None,
+        data=descriptor.data or None,
+    )

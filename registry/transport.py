@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Final, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -77,12 +77,14 @@ class Response:
             BadResponseError: it ends early.
             UnreachableError: the network failed, or was silent for too long.
         """
-        with _mapped_errors(self.url, cut=BadResponseError):
-            raw = cast("AsyncGenerator[bytes, None]", self._response.aiter_raw())
-            async with contextlib.aclosing(raw) as chunks:
-                async for chunk in chunks:
+        raw = self._response.aiter_raw()
+        try:
+            with _mapped_errors(self.url, cut=BadResponseError):
+                async for chunk in raw:
                     self._counters.bytes_received += len(chunk)
                     yield chunk
+        finally:
+            await self._end(raw)
 
     async def read(self, max_bytes: int) -> bytes:
         """The whole body.
@@ -139,6 +141,17 @@ class Response:
     async def aclose(self) -> None:
         """Closes the response; the connection too, unless the body was read to its end."""
         await self._response.aclose()
+
+    async def _end(self, raw: AsyncIterator[bytes]) -> None:
+        """Ends the library's own iterators, which nest too deep to be closed one by one.
+
+        Going on after the response was closed ends all of them with an error; what is skipped until then had been
+        received before.
+        """
+        await self.aclose()
+        with contextlib.suppress(httpx.TransportError, httpx.StreamError):
+            async for _ in raw:
+                pass
 
 
 class Transport:

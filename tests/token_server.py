@@ -124,11 +124,11 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Server
 
     def do_GET(self) -> None:
         query = parse_qs(urlsplit(self.path).query)
         scope = query.get("scope", [""])[0]
+        assert isinstance(self.server, _Server)
         token = self.server.issuer.issue(scope, self.headers.get("Authorization"))
         answer = {"token": token, "expires_in": _LIFETIME_SECONDS} if token else {"errors": []}
         body = json.dumps(answer).encode()

@@ -1,0 +1,168 @@
+"""Image in, eStargz image out: every platform, every layer, each distinct layer once.
+
+Images come from and go to an ``ImageStore``. Layers pass through temporary files: compressed stream to
+tar (both verified), tar to blob, blob to the target. The target's name is written last, so a conversion
+that fails leaves nothing that could be mistaken for an image, and its temporary files are gone.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from estargz.image_reading import SourceImage, SourceManifest, read_image
+from estargz.image_rewriting import ConvertedLayer, rewrite_config, rewrite_index, rewrite_manifest
+from estargz.layer_pipeline import LayerPipeline
+from estargz.planning import WriterOptions
+from estargz.progress import OnEvent
+from registry.digest import Digest
+from registry.images import ImageStore
+from registry.manifest import Index, Manifest, dump_manifest
+
+
+def _usable_cpus() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversionOptions:
+    """How images are converted.
+
+    Attributes:
+        writer: how blobs are written.
+        threads: how many compress at the same time, over all layers; never changes the result.
+        layers_at_once: how many layers are under way; each needs disk for its tar and its blob.
+        max_layer_bytes: a layer that unpacks to more is refused.
+        work_directory: where temporary files go; None for the system's place.
+    """
+
+    writer: WriterOptions = field(default_factory=WriterOptions)
+    threads: int = field(default_factory=_usable_cpus)
+    layers_at_once: int = 2
+    max_layer_bytes: int = 1 << 40
+    work_directory: Path | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.threads, self.layers_at_once, self.max_layer_bytes) < 1:
+            raise ValueError("threads, layers_at_once and max_layer_bytes must be at least 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertedImage:
+    """One platform's image before and after; ``platform`` is empty where no index names it."""
+
+    platform: str
+    source_digest: Digest
+    digest: Digest
+    layers: tuple[ConvertedLayer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversionResult:
+    """What a conversion made.
+
+    Attributes:
+        source_digest: of the manifest or index that was converted.
+        digest: of the manifest or index that was written.
+        media_type: its type.
+        images: one, or as many as the index lists, in its order.
+        left_out: attestations about the original images; they would be wrong about the new ones.
+    """
+
+    source_digest: Digest
+    digest: Digest
+    media_type: str
+    images: tuple[ConvertedImage, ...]
+    left_out: tuple[Digest, ...]
+
+
+async def convert_image(
+    source: ImageStore, target: ImageStore, options: ConversionOptions, *, progress: OnEvent
+) -> ConversionResult:
+    """Converts an image, or all images of an index.
+
+    Args:
+        source: where it is; everything read is verified.
+        target: where the result goes, under that store's name.
+        options: how to convert.
+        progress: told what happens.
+
+    Raises:
+        ConversionError: the image, or a part of it, cannot be converted.
+        DigestMismatchError: the source gave other bytes than it promised.
+        ContentError: a store failed.
+        OSError: there is no room for temporary files.
+    """
+    image = await read_image(source)
+    with (
+        tempfile.TemporaryDirectory(prefix="pyestargz-", dir=options.work_directory) as directory,
+        ThreadPoolExecutor(options.threads, "compress") as pool,
+    ):
+        pipeline = LayerPipeline(
+            source=source,
+            target=target,
+            writer=options.writer,
+            directory=Path(directory),
+            pool=pool,
+            window=2 * options.threads + 2,
+            layers_at_once=options.layers_at_once,
+            max_layer_bytes=options.max_layer_bytes,
+            progress=progress,
+        )
+        distinct = {
+            layer.digest: layer for manifest in image.manifests for layer in manifest.layers
+        }
+        converted = await pipeline.convert(distinct.values())
+        return await _write_image(image, converted, pipeline)
+
+
+async def _write_image(
+    image: SourceImage, converted: Mapping[Digest, ConvertedLayer], pipeline: LayerPipeline
+) -> ConversionResult:
+    manifests = {
+        source.digest: await _write_config(source, converted, pipeline)
+        for source in image.manifests
+    }
+    children = {digest: dump_manifest(manifest) for digest, manifest in manifests.items()}
+    root: Manifest | Index
+    if image.index is None:
+        root = manifests[image.digest]
+    else:
+        root = rewrite_index(image.index, children)
+        for raw, manifest in zip(children.values(), manifests.values(), strict=True):
+            await pipeline.target.push_manifest(raw, manifest.media_type, tagged=False)
+    raw = dump_manifest(root)
+    await pipeline.target.push_manifest(raw, root.media_type, tagged=True)
+    return ConversionResult(
+        source_digest=image.digest,
+        digest=Digest.of(raw),
+        media_type=root.media_type,
+        images=tuple(
+            ConvertedImage(
+                platform=source.platform,
+                source_digest=source.digest,
+                digest=Digest.of(children[source.digest]),
+                layers=tuple(converted[layer.digest] for layer in source.layers),
+            )
+            for source in image.manifests
+        ),
+        left_out=image.left_out,
+    )
+
+
+async def _write_config(
+    source: SourceManifest, converted: Mapping[Digest, ConvertedLayer], pipeline: LayerPipeline
+) -> Manifest:
+    config = rewrite_config(
+        source.config, [converted[layer.digest].diff_id for layer in source.layers]
+    )
+    path = pipeline.directory / "config.json"
+    path.write_bytes(config)
+    await pipeline.push(Digest.of(config), path, report=_ignore)
+    return rewrite_manifest(source.manifest, config, converted)
+
+
+def _ignore(_delta: int) -> None:
+    pass

@@ -1,0 +1,89 @@
+"""Reading what an image consists of, before any layer is touched: all that can be refused is refused here."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final
+
+from estargz.errors import ConversionError
+from estargz.image_rewriting import (
+    is_attestation,
+    layer_sources,
+    require_image,
+    require_image_child,
+)
+from estargz.layer_input import LayerSource
+from registry.digest import Digest
+from registry.images import ImageStore
+from registry.manifest import Index, Manifest, parse_manifest
+
+_MAX_CONFIG_BYTES: Final = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SourceManifest:
+    """One platform's image: its manifest, its raw config, and its layers in the manifest's order."""
+
+    digest: Digest
+    platform: str
+    manifest: Manifest
+    config: bytes
+    layers: tuple[LayerSource, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceImage:
+    """What a name stands for: one manifest, or an index of several."""
+
+    digest: Digest
+    index: Index | None
+    manifests: tuple[SourceManifest, ...]
+    left_out: tuple[Digest, ...]
+
+
+async def read_image(source: ImageStore) -> SourceImage:
+    """Reads manifests and configs of all platforms.
+
+    Raises:
+        ConversionError: it is no image, or has a part that cannot be converted.
+        ContentError: the store failed, or a manifest is malformed.
+    """
+    root = await source.fetch_manifest()
+    document = parse_manifest(root.data, media_type=root.media_type)
+    if isinstance(document, Manifest):
+        only = await _read_manifest(source, document, root.digest, "")
+        return _consistent(SourceImage(root.digest, None, (only,), ()))
+    left_out = tuple(child.digest for child in document.manifests if is_attestation(child))
+    manifests: dict[Digest, SourceManifest] = {}
+    for child in document.manifests:
+        if is_attestation(child) or child.digest in manifests:
+            continue
+        require_image_child(child)
+        raw = await source.fetch_manifest(child.digest)
+        manifest = parse_manifest(raw.data, media_type=child.media_type)
+        if isinstance(manifest, Index):
+            raise ConversionError(f"index {child.digest}", "it is nested in another index")
+        platform = str(child.platform) if child.platform else ""
+        manifests[child.digest] = await _read_manifest(source, manifest, child.digest, platform)
+    if not manifests:
+        raise ConversionError(f"index {root.digest}", "it lists no image")
+    return _consistent(SourceImage(root.digest, document, tuple(manifests.values()), left_out))
+
+
+async def _read_manifest(
+    source: ImageStore, manifest: Manifest, digest: Digest, platform: str
+) -> SourceManifest:
+    require_image(manifest, digest)
+    config = await source.read_blob(manifest.config.digest, max_bytes=_MAX_CONFIG_BYTES)
+    return SourceManifest(
+        digest, platform, manifest, config, layer_sources(manifest, config, digest)
+    )
+
+
+def _consistent(image: SourceImage) -> SourceImage:
+    """Each blob is converted once, so all configs must agree on what it contains."""
+    layers = {layer for manifest in image.manifests for layer in manifest.layers}
+    for digest, count in Counter(layer.digest for layer in layers).items():
+        if count > 1:
+            reason = "the image's configs or manifests disagree on its content or size"
+            raise ConversionError(f"layer {digest}", reason)
+    return image

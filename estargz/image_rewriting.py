@@ -1,0 +1,198 @@
+"""What becomes of manifests, configs and indexes when their layers are converted. No I/O.
+
+The new image says everything the old one said: unknown fields of the config, history, annotations,
+platforms. What changes is what must: digests, sizes, media types (OCI's, because docker's manifests have no place
+for a layer's annotations), and the annotations that describe how a blob is compressed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import msgspec
+
+from estargz.errors import ConversionError
+from estargz.layer_input import LayerSource
+from estargz.toc import TOC_DIGEST_ANNOTATION, UNCOMPRESSED_SIZE_ANNOTATION
+from registry.digest import Digest
+from registry.errors import InvalidDigestError
+from registry.manifest import (
+    DOCKER_CONFIG,
+    DOCKER_LAYER,
+    DOCKER_LAYER_FOREIGN,
+    DOCKER_LAYER_GZIP,
+    DOCKER_LAYER_ZSTD,
+    INDEX_TYPES,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_LAYER,
+    OCI_LAYER_GZIP,
+    OCI_LAYER_ZSTD,
+    OCI_MANIFEST,
+    Descriptor,
+    Index,
+    Manifest,
+)
+
+_CONFIG_TYPES: Final = frozenset({OCI_CONFIG, DOCKER_CONFIG})
+_LAYER_TYPES: Final = frozenset(
+    {OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, DOCKER_LAYER, DOCKER_LAYER_GZIP, DOCKER_LAYER_ZSTD}
+)
+_FOREIGN_PREFIX: Final = "application/vnd.oci.image.layer.nondistributable."
+_ATTESTATION_ANNOTATION: Final = "vnd.docker.reference.type"
+_STALE_ANNOTATION_PREFIXES: Final = (
+    TOC_DIGEST_ANNOTATION,
+    UNCOMPRESSED_SIZE_ANNOTATION,
+    "io.containers.zstd-chunked.",
+    "io.github.containers.zstd-chunked.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertedLayer:
+    """One layer before and after."""
+
+    source_digest: Digest
+    source_bytes: int
+    digest: Digest
+    blob_bytes: int
+    diff_id: Digest
+    uncompressed_bytes: int
+    toc_digest: Digest
+    toc_entries: int
+
+
+def is_attestation(child: Descriptor) -> bool:
+    """Whether a child of an index only states something about another child, by its digest."""
+    return _ATTESTATION_ANNOTATION in child.annotations
+
+
+def require_image_child(child: Descriptor) -> None:
+    """Checks what an index says about a child.
+
+    Raises:
+        ConversionError: the child is not an image.
+    """
+    if child.media_type in INDEX_TYPES:
+        raise ConversionError(f"index {child.digest}", "it is nested in another index")
+    if child.artifact_type:
+        reason = f"it is an artifact of type {child.artifact_type!r}, not an image"
+        raise ConversionError(f"manifest {child.digest}", reason)
+
+
+def require_image(manifest: Manifest, digest: Digest) -> None:
+    """Checks that a manifest is that of a container image whose layers can be had.
+
+    Raises:
+        ConversionError: it is not, or a layer is foreign or of unknown type.
+    """
+    what = f"manifest {digest}"
+    if manifest.config.media_type not in _CONFIG_TYPES:
+        kind = manifest.artifact_type or manifest.config.media_type
+        raise ConversionError(what, f"it is an artifact of type {kind!r}, not an image")
+    for layer in manifest.layers:
+        kind = layer.media_type
+        if kind == DOCKER_LAYER_FOREIGN or kind.startswith(_FOREIGN_PREFIX):
+            reason = "it is foreign (not distributable), and must not be copied"
+            raise ConversionError(f"layer {layer.digest}", reason)
+        if kind not in _LAYER_TYPES:
+            raise ConversionError(f"layer {layer.digest}", f"its media type {kind!r} is unknown")
+
+
+def layer_sources(manifest: Manifest, config: bytes, digest: Digest) -> tuple[LayerSource, ...]:
+    """Pairs each layer with the digest that the config gives for its content.
+
+    Raises:
+        ConversionError: the config cannot be read, or speaks of other layers.
+    """
+    what = f"config {manifest.config.digest} of manifest {digest}"
+    diff_ids = _diff_ids(config, what)
+    if len(diff_ids) != len(manifest.layers):
+        counts = f"it lists {len(diff_ids)} layers, the manifest has {len(manifest.layers)}"
+        raise ConversionError(what, counts)
+    return tuple(
+        LayerSource(
+            what=f"layer {layer.digest}",
+            digest=layer.digest,
+            blob_bytes=layer.size,
+            diff_id=diff_id,
+        )
+        for layer, diff_id in zip(manifest.layers, diff_ids, strict=True)
+    )
+
+
+def rewrite_config(config: bytes, diff_ids: Sequence[Digest]) -> bytes:
+    """The config with other layers; every other byte of its values stays.
+
+    ``config`` is one that ``layer_sources`` has read.
+    """
+    fields = msgspec.json.decode(config, type=dict[str, msgspec.Raw])
+    rootfs = msgspec.json.decode(fields["rootfs"], type=dict[str, msgspec.Raw])
+    rootfs["diff_ids"] = msgspec.Raw(msgspec.json.encode([str(diff_id) for diff_id in diff_ids]))
+    fields["rootfs"] = msgspec.Raw(msgspec.json.encode(rootfs))
+    return msgspec.json.encode(fields)
+
+
+def rewrite_manifest(
+    manifest: Manifest, config: bytes, converted: Mapping[Digest, ConvertedLayer]
+) -> Manifest:
+    """The manifest of the converted image, with the rewritten config."""
+    return replace(
+        manifest,
+        media_type=OCI_MANIFEST,
+        config=Descriptor(
+            OCI_CONFIG, Digest.of(config), len(config), annotations=manifest.config.annotations
+        ),
+        layers=tuple(_rewrite_layer(layer, converted[layer.digest]) for layer in manifest.layers),
+    )
+
+
+def rewrite_index(index: Index, children: Mapping[Digest, bytes]) -> Index:
+    """The index of the converted images.
+
+    Args:
+        index: the original.
+        children: the new manifest for the digest of each old one; others are left out.
+    """
+    kept = [child for child in index.manifests if child.digest in children]
+    manifests = tuple(
+        replace(
+            child,
+            media_type=OCI_MANIFEST,
+            digest=Digest.of(children[child.digest]),
+            size=len(children[child.digest]),
+            urls=(),
+            data="",
+        )
+        for child in kept
+    )
+    return replace(index, media_type=OCI_INDEX, manifests=manifests)
+
+
+def _rewrite_layer(layer: Descriptor, converted: ConvertedLayer) -> Descriptor:
+    annotations = {
+        key: value
+        for key, value in layer.annotations.items()
+        if not key.startswith(_STALE_ANNOTATION_PREFIXES)
+    }
+    annotations[TOC_DIGEST_ANNOTATION] = str(converted.toc_digest)
+    annotations[UNCOMPRESSED_SIZE_ANNOTATION] = str(converted.uncompressed_bytes)
+    return Descriptor(
+        OCI_LAYER_GZIP, converted.digest, converted.blob_bytes, annotations=annotations
+    )
+
+
+class _RootFs(msgspec.Struct):
+    diff_ids: list[str]
+
+
+class _Config(msgspec.Struct):
+    rootfs: _RootFs
+
+
+def _diff_ids(config: bytes, what: str) -> list[Digest]:
+    try:
+        rootfs = msgspec.json.decode(config, type=_Config).rootfs
+        return [Digest.parse(text) for text in rootfs.diff_ids]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidDigestError) as error:
+        raise ConversionError(what, f"it cannot be read: {error}") from error

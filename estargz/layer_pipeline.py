@@ -1,0 +1,157 @@
+"""The way of a layer through a conversion: fetch and unpack, compress, push.
+
+A few layers are under way at a time, and all share one pool of compressing threads: while one layer
+waits for the network the other one has the processors. Each leaves its temporary files only as long as it needs them.
+"""
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import trio
+
+from estargz.errors import ConversionError, UnsupportedTarError
+from estargz.image_rewriting import ConvertedLayer
+from estargz.layer_conversion import Report, convert_layer
+from estargz.layer_input import LayerSource, unpack_blob
+from estargz.planning import WriterOptions
+from estargz.progress import LayerAdvanced, LayerFinished, LayerPushed, LayerStarted, OnEvent, Phase
+from registry.digest import Digest
+from registry.images import ImageStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerPipeline:
+    """Converts layers from one store into another.
+
+    Attributes:
+        source: where layers come from.
+        target: where they go.
+        writer: how blobs are written.
+        directory: for temporary files.
+        pool: where members are compressed.
+        window: how many batches of members a layer may have in memory.
+        layers_at_once: how many layers may be under way.
+        max_layer_bytes: a layer that unpacks to more is refused.
+        progress: told what happens, in the event loop's thread.
+    """
+
+    source: ImageStore
+    target: ImageStore
+    writer: WriterOptions
+    directory: Path
+    pool: Executor
+    window: int
+    layers_at_once: int
+    max_layer_bytes: int
+    progress: OnEvent
+
+    async def convert(self, layers: Iterable[LayerSource]) -> Mapping[Digest, ConvertedLayer]:
+        """Converts and pushes distinct layers; the result is by the digest of the old blob.
+
+        Raises:
+            ConversionError: a layer cannot be converted. The others are given up.
+            DigestMismatchError: a layer is not what it should be.
+            ContentError: a store failed.
+            OSError: there is no room for temporary files.
+        """
+        converted: dict[Digest, ConvertedLayer] = {}
+        slots = trio.Semaphore(self.layers_at_once)
+        failures: ExceptionGroup[Exception] | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                for layer in layers:
+                    nursery.start_soon(self._convert_into, converted, layer, slots)
+        except ExceptionGroup as group:
+            failures = group
+        if failures is not None:
+            raise _first(failures)
+        return converted
+
+    async def push(self, digest: Digest, path: Path, *, report: Report) -> bool:
+        """Makes sure that the target has a blob; says whether it had it before."""
+        if await self.target.has_blob(digest):
+            return True
+        await self.target.push_blob(digest, path, on_progress=report)
+        return False
+
+    async def _convert_into(
+        self, converted: dict[Digest, ConvertedLayer], layer: LayerSource, slots: trio.Semaphore
+    ) -> None:
+        tar = self.directory / f"{layer.digest.file_name}.tar"
+        blob = self.directory / f"{layer.digest.file_name}.blob"
+        async with slots:
+            try:
+                converted[layer.digest] = await self._convert_one(layer, tar, blob)
+            finally:
+                tar.unlink(missing_ok=True)
+                blob.unlink(missing_ok=True)
+
+    async def _convert_one(self, layer: LayerSource, tar: Path, blob: Path) -> ConvertedLayer:
+        self.progress(LayerStarted(layer.digest, layer.blob_bytes))
+        await self._unpack(layer, tar)
+        converted = await self._compress(layer, tar, blob)
+        await trio.Path(tar).unlink()
+        self.progress(LayerFinished(layer.digest, converted))
+        report = self._reporter(layer, Phase.PUSH, converted.blob_bytes)
+        was_there = await self.push(converted.digest, blob, report=report)
+        self.progress(LayerPushed(layer.digest, was_there))
+        return converted
+
+    async def _unpack(self, layer: LayerSource, tar: Path) -> None:
+        with await trio.to_thread.run_sync(_create, tar) as output:
+            async with self.source.stream_blob(layer.digest) as blob:
+                await unpack_blob(
+                    blob,
+                    layer,
+                    output,
+                    max_content_bytes=self.max_layer_bytes,
+                    report=self._reporter(layer, Phase.FETCH, layer.blob_bytes),
+                )
+
+    async def _compress(self, layer: LayerSource, tar: Path, blob: Path) -> ConvertedLayer:
+        size = (await trio.Path(tar).stat()).st_size
+        report = self._reporter(layer, Phase.COMPRESS, size)
+        convert = partial(
+            convert_layer,
+            tar,
+            blob,
+            self.writer,
+            pool=self.pool,
+            window=self.window,
+            # In the event loop's thread; this is also where the work notices a cancellation.
+            report=lambda delta: trio.from_thread.run_sync(report, delta),
+        )
+        try:
+            finished = await trio.to_thread.run_sync(convert)
+        except UnsupportedTarError as error:
+            raise ConversionError(layer.what, str(error)) from error
+        return ConvertedLayer(
+            source_digest=layer.digest,
+            source_bytes=layer.blob_bytes,
+            digest=finished.digest,
+            blob_bytes=finished.blob_bytes,
+            diff_id=finished.diff_id,
+            uncompressed_bytes=finished.uncompressed_bytes,
+            toc_digest=finished.toc_digest,
+            toc_entries=finished.toc_entries,
+        )
+
+    def _reporter(self, layer: LayerSource, phase: Phase, total: int) -> Report:
+        def report(delta: int) -> None:
+            self.progress(LayerAdvanced(layer.digest, phase, delta, total))
+
+        return report
+
+
+def _create(path: Path) -> BinaryIO:
+    return path.open("wb")
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    """The first failure; those that others caused, or that came with it, say nothing more."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, ExceptionGroup) else first

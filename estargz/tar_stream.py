@@ -1,0 +1,241 @@
+"""The entries of a layer's tar, with the place of every byte of them.
+
+``tarfile`` reads the logical header; the raw header, with all extension headers before it, is only
+located, so that a writer can copy it verbatim and lose nothing. The tar is a buffer (usually a mapped
+file): entries hold positions, not bytes.
+
+A PAX *global* header is copied like everything else, but does not change the entries after it: that is
+how container runtimes unpack layers, and a lazily mounted layer must look like an unpacked one.
+"""
+
+import posixpath
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from estargz.errors import UnsupportedTarError
+from estargz.toc import NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK, TOC_NAME
+
+_XATTR_PREFIX = "SCHILY.xattr."
+_OWN_NAMES = frozenset({TOC_NAME, PREFETCH_LANDMARK, NO_PREFETCH_LANDMARK})
+# The Go reader has the same limit for one extension header; nothing real comes near it.
+_MAX_READ_BYTES = 1 << 20
+_TYPES = {
+    tarfile.REGTYPE: "reg",
+    tarfile.AREGTYPE: "reg",
+    tarfile.LNKTYPE: "hardlink",
+    tarfile.SYMTYPE: "symlink",
+    tarfile.CHRTYPE: "char",
+    tarfile.BLKTYPE: "block",
+    tarfile.DIRTYPE: "dir",
+    tarfile.FIFOTYPE: "fifo",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range of bytes of the tar: ``start`` included, ``end`` not."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TarEntry:
+    """One entry: what its header says, and where its bytes are.
+
+    ``headers`` are the header bytes in order: normally one span, more when the entry inherits global
+    headers from entries that were dropped before it. ``content`` excludes the padding to the next block.
+    """
+
+    name: str
+    type: str
+    size: int
+    mode: int
+    uid: int
+    gid: int
+    user_name: str
+    group_name: str
+    mtime: float
+    link_name: str
+    dev_major: int
+    dev_minor: int
+    xattrs: Mapping[str, bytes]
+    headers: tuple[Span, ...]
+    content: Span
+
+    @property
+    def padded_end(self) -> int:
+        """Where the next entry's headers begin."""
+        return self.content.start + _blocks(self.content.end - self.content.start)
+
+
+def clean_name(name: str) -> str:
+    """The path that a tar name stands for: relative, without ``.`` and ``..``, empty for the root."""
+    return posixpath.normpath("/" + name).lstrip("/")
+
+
+def read_entries(tar: memoryview) -> list[TarEntry]:
+    """Lists the entries of an uncompressed tar that a converted layer keeps, in order.
+
+    Dropped are landmarks and TOCs of an earlier conversion, and every entry whose path occurs again
+    later: the last one wins.
+
+    Raises:
+        UnsupportedTarError: the tar is damaged, or an entry cannot be represented.
+    """
+    entries = list(_parse(tar))
+    last = {clean_name(entry.name): position for position, entry in enumerate(entries)}
+    kept = {position for name, position in last.items() if name not in _OWN_NAMES}
+    return list(_without_dropped(entries, kept))
+
+
+def _without_dropped(entries: Iterable[TarEntry], kept: set[int]) -> Iterator[TarEntry]:
+    inherited: tuple[Span, ...] = ()
+    for position, entry in enumerate(entries):
+        if position not in kept:
+            inherited += entry.headers[:-1]
+        else:
+            yield replace(entry, headers=inherited + entry.headers) if inherited else entry
+            inherited = ()
+
+
+class _TarView:
+    """What ``tarfile`` needs of a file, over a buffer, refusing to read headers of absurd length."""
+
+    def __init__(self, tar: memoryview) -> None:
+        self._tar = tar
+        self._position = 0
+
+    def read(self, size: int) -> bytes:
+        if size > _MAX_READ_BYTES:
+            raise tarfile.ReadError(f"an extension header of {size} bytes")
+        data = bytes(self._tar[self._position : self._position + size])
+        self._position += len(data)
+        return data
+
+    def seek(self, position: int) -> int:
+        self._position = position
+        return position
+
+    def tell(self) -> int:
+        return self._position
+
+    def close(self) -> None:
+        pass
+
+
+class _IgnoredGlobals(dict[str, str]):
+    """Takes the place of the global PAX headers that ``tarfile`` would apply to what follows."""
+
+    def __setitem__(self, keyword: str, value: str) -> None:
+        pass
+
+
+def _parse(tar: memoryview) -> Iterator[TarEntry]:
+    if not tar.nbytes:
+        return
+    name = ""
+    try:
+        # "_TarView" has the four methods that reading uses.
+        with tarfile.open(
+            fileobj=_TarView(tar),  # type: ignore[call-overload]
+            mode="r:",
+            encoding="utf-8",
+            errors="surrogateescape",
+            pax_headers=_IgnoredGlobals(),
+        ) as archive:
+            end = 0
+            while (info := archive.next()) is not None:
+                archive.members.clear()
+                name = info.name
+                entry = _entry(info, previous_end=end)
+                end = entry.padded_end
+                yield entry
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
+        raise UnsupportedTarError(
+            name, f"the tar is damaged there or behind it: {error}"
+        ) from error
+    # tarfile takes a damaged header for the end, which would lose all that follows.
+    if any(tar[end : end + tarfile.BLOCKSIZE]):
+        raise UnsupportedTarError(name, f"what follows it, at byte {end} of the tar, is no header")
+    if end > tar.nbytes:
+        raise UnsupportedTarError(name, "the tar is cut short")
+
+
+def _entry(info: tarfile.TarInfo, *, previous_end: int) -> TarEntry:
+    _refuse_unrepresentable(info)
+    kind = _TYPES[info.type]
+    size = info.size if kind == "reg" else 0
+    own_header = Span(info.offset, info.offset_data)
+    global_headers = (Span(previous_end, info.offset),) if info.offset > previous_end else ()
+    return TarEntry(
+        name=info.name + "/" if kind == "dir" else info.name,
+        type=kind,
+        size=size,
+        mode=info.mode,
+        uid=info.uid,
+        gid=info.gid,
+        user_name=_printable(info.uname),
+        group_name=_printable(info.gname),
+        mtime=info.mtime,
+        link_name=info.linkname if kind in {"symlink", "hardlink"} else "",
+        dev_major=info.devmajor if kind in {"char", "block"} else 0,
+        dev_minor=info.devminor if kind in {"char", "block"} else 0,
+        xattrs=_xattrs(info),
+        headers=(*global_headers, own_header),
+        content=Span(info.offset_data, info.offset_data + size),
+    )
+
+
+def _refuse_unrepresentable(info: tarfile.TarInfo) -> None:
+    if info.issparse() or any(key.startswith("GNU.sparse.") for key in info.pax_headers):
+        raise UnsupportedTarError(
+            info.name, "it is stored sparse; store it in full (tar without -S)"
+        )
+    if info.type not in _TYPES:
+        kind = info.type.decode("ascii", "backslashreplace")
+        raise UnsupportedTarError(info.name, f"entries of type {kind!r} have no place in a layer")
+    for text, what in ((info.name, "name"), (info.linkname, "link target")):
+        if not _is_utf8(text):
+            reason = f"its {what} is not UTF-8, which a TOC cannot hold; rename it in the image"
+            raise UnsupportedTarError(info.name, reason)
+        if "\0" in text:
+            raise UnsupportedTarError(info.name, f"its {what} contains a NUL byte")
+    if info.size < 0:
+        raise UnsupportedTarError(info.name, f"its size is {info.size}")
+
+
+def _xattrs(info: tarfile.TarInfo) -> dict[str, bytes]:
+    """The extended attributes, bit-exact.
+
+    ``tarfile`` decodes values as UTF-8 and, where they are not, with ``surrogateescape``; encoding the
+    same way gives back the original bytes in both cases.
+    """
+    xattrs = {}
+    for keyword, value in info.pax_headers.items():
+        if keyword.startswith(_XATTR_PREFIX):
+            name = keyword.removeprefix(_XATTR_PREFIX)
+            if not _is_utf8(name):
+                raise UnsupportedTarError(
+                    info.name, f"its extended attribute {name!r} is not UTF-8"
+                )
+            xattrs[name] = value.encode("utf-8", "surrogateescape")
+    return xattrs
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _printable(owner: str) -> str:
+    """A user or group name; the odd byte is replaced, for these names are only informative."""
+    return owner.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _blocks(size: int) -> int:
+    return -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE

@@ -1,0 +1,15 @@
+"""The application: what containerd, and people, talk to.
+
+    cli.py           commands              daemon.py      the process that containerd calls
+    service.py       gRPC, thin            status.py      domain errors as gRPC codes
+    snapshots.py     the model: the ten operations on snapshots, without gRPC
+    records.py       what is known of snapshots (sqlite)       directories.py   where they lie
+    labels.py        where a layer comes from                  mounts.py        how containerd mounts it
+    filters.py       containerd's filter expressions
+    layer_server.py  what is asked of the fs server            fs_client.py     how, over its socket
+    fs_process.py    starting it, detached
+
+A layer that can be served lazily is *attached* by the fs server (package ``fs``) and committed at once;
+everything else is an ordinary overlayfs snapshot. This process may die and restart at any time: what
+running containers depend on lives in the fs server.
+"""

@@ -1,0 +1,63 @@
+"""How a snapshot is mounted: decided from directories alone, without any I/O."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+
+class Kind(IntEnum):
+    """What a snapshot is; the numbers are those of containerd's API."""
+
+    VIEW = 1
+    ACTIVE = 2
+    COMMITTED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A call of mount(2) that containerd makes."""
+
+    type: str
+    source: str
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotDirectory:
+    """Where one snapshot lies.
+
+    Attributes:
+        path: The directory, named by the snapshot's number. Numbers are short, so that the options of an
+            overlay of 128 layers fit into the page that mount(2) allows.
+    """
+
+    path: Path
+
+    @property
+    def fs(self) -> Path:
+        """Its files; for a lazily served layer a link to where the fs server shows them."""
+        return self.path / "fs"
+
+    @property
+    def work(self) -> Path:
+        """What overlayfs needs for itself."""
+        return self.path / "work"
+
+
+def plan_mounts(
+    kind: Kind, own: SnapshotDirectory, parents: Sequence[SnapshotDirectory]
+) -> list[Mount]:
+    """The mounts of an active snapshot or a view over its parents, the nearest first."""
+    read_only = kind is Kind.VIEW
+    if not parents:
+        return [_bind(own, "ro" if read_only else "rw")]
+    if read_only and len(parents) == 1:
+        return [_bind(parents[0], "ro")]
+    lower = "lowerdir=" + ":".join(str(parent.fs) for parent in parents)
+    upper = () if read_only else (f"workdir={own.work}", f"upperdir={own.fs}")
+    return [Mount("overlay", "overlay", (*upper, lower))]
+
+
+def _bind(directory: SnapshotDirectory, mode: str) -> Mount:
+    return Mount("bind", str(directory.fs), (mode, "rbind"))

@@ -19,7 +19,7 @@ from tests.e2e.debian_packages import PackageSet, configure, make_merged_root, u
 from tests.e2e.oci_layout import read_manifest, write_image, write_layer
 from tests.e2e.specimens import EPOCH, fill_changes, fill_specimens
 
-BUILDER_VERSION = 2  # raise with every change to what is built
+BUILDER_VERSION = 3  # raise with every change to what is built
 BASE_PACKAGES = (
     *(
         "attr",
@@ -146,9 +146,12 @@ def _build_pause(work: Path, layout: Path) -> None:
 
 
 def _fill_changed(tar: tarfile.TarFile, *, root: Path, before: dict[Path, Signature]) -> None:
-    """Add what is new or different in `root` since `before`."""
-    for path, signature in _signatures(root).items():
-        if before.get(path) == signature:
+    """Add what is new or different in `root` since `before`, below all its parents, as image builders do."""
+    signatures = _signatures(root)
+    changed = {path for path, signature in signatures.items() if before.get(path) != signature}
+    wanted = changed | {parent for path in changed for parent in path.parents}
+    for path in signatures:
+        if path not in wanted:
             continue
         info = tar.gettarinfo(path, arcname=str(path.relative_to(root)))
         info.uname = info.gname = ""

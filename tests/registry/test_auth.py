@@ -1,0 +1,125 @@
+import base64
+import json
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given, strategies as st
+
+from registry.auth import (
+    Challenge,
+    Credentials,
+    Token,
+    choose_challenge,
+    parse_challenges,
+    parse_token,
+    token_url,
+)
+
+_WORDS = st.from_regex(r"\A[a-z][a-z0-9]{0,8}\Z")
+_VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20)
+
+
+def _dump(challenge: Challenge) -> str:
+    quoted = [
+        '{}="{}"'.format(name, value.replace("\\", "\\\\").replace('"', '\\"'))
+        for name, value in challenge.parameters.items()
+    ]
+    return f"{challenge.scheme} {', '.join(quoted)}"
+
+
+@given(
+    st.lists(st.builds(Challenge, _WORDS, st.dictionaries(_WORDS, _VALUES, min_size=1)), max_size=3)
+)
+def test_challenges_are_read_as_they_were_written(challenges):
+    header = ", ".join(_dump(challenge) for challenge in challenges)
+    assert parse_challenges(header) == tuple(challenges)
+
+
+@given(st.text())
+def test_any_header_can_be_read(text):
+    choose_challenge(parse_challenges(text))
+
+
+@pytest.mark.parametrize(
+    ("header", "challenges"),
+    [
+        ("", []),
+        ("Basic", [Challenge("basic")]),
+        ("Negotiate, Basic realm=x", [Challenge("negotiate"), Challenge("basic", {"realm": "x"})]),
+        (
+            "Negotiate YWJj==, Basic realm=x",
+            [Challenge("negotiate"), Challenge("basic", {"realm": "x"})],
+        ),
+        (
+            'Bearer realm="https://a.io/t",service="a.io",scope="repository:x:pull,push"',
+            [
+                Challenge(
+                    "bearer",
+                    {
+                        "realm": "https://a.io/t",
+                        "service": "a.io",
+                        "scope": "repository:x:pull,push",
+                    },
+                )
+            ],
+        ),
+    ],
+)
+def test_challenges_seen_in_the_wild(header, challenges):
+    assert parse_challenges(header) == tuple(challenges)
+
+
+def test_a_token_is_better_than_a_password():
+    bearer, basic = Challenge("bearer", {"realm": "x"}), Challenge("basic")
+    assert choose_challenge((basic, bearer)) is bearer
+    assert choose_challenge((Challenge("digest"), basic)) is basic
+    assert choose_challenge((Challenge("bearer"), Challenge("digest"))) is None
+
+
+@pytest.mark.parametrize("realm", ["https://a.io/token", "https://a.io/token?x=1"])
+def test_tokens_are_asked_for_by_service_and_scope(realm):
+    url = token_url(
+        Challenge("bearer", {"realm": realm, "service": "a&b"}), scope="repository:x:pull"
+    )
+    query = parse_qs(urlsplit(url).query)
+    assert (query["service"], query["scope"]) == (["a&b"], ["repository:x:pull"])
+    assert "service" not in token_url(Challenge("bearer", {"realm": realm}), scope="s")
+
+
+@pytest.mark.parametrize(
+    ("answer", "token"),
+    [
+        ({"token": "t", "expires_in": 300}, Token("t", 300.0)),
+        ({"access_token": "t"}, Token("t", 60.0)),
+        ({"token": "", "access_token": "t", "expires_in": None}, Token("t", 60.0)),
+        ({"token": "t", "expires_in": 1e30}, Token("t", 86400.0)),
+        ({"token": "t", "expires_in": -5}, Token("t", 0.0)),
+        ({"token": "t\r\nX-Evil: 1"}, None),
+        ({"token": "t" * 70_000}, None),
+        ({"token": 5}, None),
+        ({}, None),
+        ([], None),
+    ],
+)
+def test_what_token_servers_answer(answer, token):
+    assert parse_token(json.dumps(answer).encode()) == token
+
+
+@given(st.binary(max_size=40))
+def test_any_answer_can_be_read(body):
+    assert parse_token(body) is None
+
+
+@given(st.text(min_size=1).filter(lambda name: ":" not in name), st.text())
+def test_credentials_survive_their_header(username, password):
+    credentials = Credentials(username, password)
+    assert Credentials.from_base64(credentials.authorization.removeprefix("Basic ")) == credentials
+
+
+@pytest.mark.parametrize("text", ["", "!", base64.b64encode(b"no colon").decode(), "OnB3"])
+def test_what_holds_no_credentials(text):
+    assert Credentials.from_base64(text) is None
+
+
+def test_secrets_are_not_printed():
+    assert "secret" not in repr([Credentials("user", "secret"), Token("secret", 1.0)])

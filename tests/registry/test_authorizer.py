@@ -1,0 +1,131 @@
+import base64
+import json
+from pathlib import Path
+
+import pytest
+import trio
+
+from registry.client import RegistryClient
+from registry.digest import Digest
+from registry.errors import (
+    BadResponseError,
+    CredentialsError,
+    UnauthorizedError,
+)
+from tests.fakes.registry import Fault
+from tests.registry.asking import DATA, read_all_tails, read_tail, repository_of
+
+
+def _log_in(path: Path, host: str, user: str) -> None:
+    auth = base64.b64encode(user.encode()).decode()
+    path.write_text(json.dumps({"auths": {host: {"auth": auth}}}))
+
+
+async def test_another_repository_of_a_known_host_goes_straight_for_its_token(fake, quick):
+    fake.require_token = True
+    digests = [fake.add_blob(name, DATA) for name in ("first", "second")]
+    async with RegistryClient(quick) as client:
+        await read_tail(client, repository_of(fake, "first"), digests[0])
+        await read_tail(client, repository_of(fake, "second"), digests[1])
+    assert [(record.kind, record.status) for record in fake.requests] == [
+        ("blob", 401),
+        ("token", 200),
+        ("blob", 206),
+        ("token", 200),
+        ("blob", 206),
+    ]
+
+
+async def test_a_revoked_token_is_renewed_once_by_one(fake, quick):
+    fake.require_token = True
+    digests = [fake.add_blob("some/image", bytes([number]) * 100) for number in range(5)]
+    async with RegistryClient(quick) as client:
+        await read_all_tails(client, repository_of(fake), digests)
+        fake.revoke_tokens()
+        await read_all_tails(client, repository_of(fake), digests)
+        assert client.statistics().tokens_fetched == 2
+
+
+async def test_a_token_is_renewed_before_it_expires(fake, quick, mock_clock):
+    fake.require_token = True
+    fake.state.token_lifetime_seconds = 100
+    digest = fake.add_blob("some/image", DATA)
+    async with RegistryClient(quick) as client:
+        await read_tail(client, repository_of(fake), digest)
+        for seconds, tokens in ((94, 1), (2, 2)):
+            mock_clock.jump(seconds)
+            await read_tail(client, repository_of(fake), digest)
+            assert fake.count("token") == tokens
+    assert [record.status for record in fake.requests].count(401) == 1
+
+
+async def test_the_first_to_ask_for_a_token_may_give_up(fake, quick):
+    fake.require_token = True
+    digest = fake.add_blob("some/image", DATA)
+    fake.faults.inject(Fault.HUNG_UP, kinds=("token",))
+    async with RegistryClient(quick) as client, trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+            nursery.start_soon(read_tail, client, repository_of(fake), digest)
+            scope.cancel()
+            await read_tail(client, repository_of(fake), digest)
+        assert scope.cancelled_caught
+    assert [record.status for record in fake.requests][-1] == 206
+
+
+async def test_basic_credentials(fake, quick, docker_config):
+    fake.state.require_login = True
+    fake.state.users = {"user": "secret"}
+    digest = fake.add_blob("some/image", DATA)
+    async with RegistryClient(quick) as client:
+        with pytest.raises(UnauthorizedError, match=f"docker login {fake.host}"):
+            await read_tail(client, repository_of(fake), digest)
+        _log_in(docker_config, fake.host, "user:secret")
+        await read_tail(client, repository_of(fake), digest)
+
+
+async def test_credentials_go_to_the_token_server(fake, quick, docker_config):
+    fake.require_token = True
+    fake.state.users = {"user": "secret"}
+    _log_in(docker_config, fake.host, "user:secret")
+    digest = fake.add_blob("some/image", DATA)
+    async with RegistryClient(quick) as client:
+        await read_tail(client, repository_of(fake), digest)
+    by_kind = {record.kind: record.authorization for record in fake.requests}
+    assert by_kind["token"].startswith("Basic ")
+    assert by_kind["blob"].startswith("Bearer ")
+
+
+async def test_wrong_credentials_are_refused_without_saying_them(fake, quick, docker_config):
+    fake.require_token = True
+    _log_in(docker_config, fake.host, "user:hunter2")
+    digest = fake.add_blob("some/image", DATA)
+    async with RegistryClient(quick) as client:
+        with pytest.raises(UnauthorizedError, match="token server") as caught:
+            await read_tail(client, repository_of(fake), digest)
+    assert "hunter2" not in f"{caught.value}{caught.value!r}{vars(caught.value)}"
+
+
+async def test_a_broken_docker_configuration_is_told(fake, quick, docker_config):
+    fake.require_token = True
+    docker_config.write_text("{")
+    async with RegistryClient(quick) as client:
+        with pytest.raises(CredentialsError, match="repair or remove"):
+            await client.blob_exists(repository_of(fake), Digest.of(b""))
+
+
+@pytest.mark.parametrize("realm", ["ftp://127.0.0.1/", "http://user@127.0.0.1/", "nonsense"])
+async def test_a_strange_realm_is_not_asked(fake, quick, realm):
+    fake.require_token = True
+    fake.state.realm = realm
+    async with RegistryClient(quick) as client:
+        with pytest.raises(BadResponseError):
+            await client.blob_exists(repository_of(fake), Digest.of(b""))
+    assert fake.count("token") == 0
+
+
+async def test_waiters_of_a_host_that_does_not_answer_go_on_their_own(fake, quick):
+    fake.faults.inject(Fault.HUNG_UP)
+    digests = [fake.add_blob("some/image", bytes([number]) * 100) for number in range(5)]
+    async with RegistryClient(quick) as client:
+        await read_all_tails(client, repository_of(fake), digests)
+    assert fake.count("blob") == 6

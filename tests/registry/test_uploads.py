@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+import trio
+
+from registry.client import RegistryClient
+from registry.digest import Digest
+from registry.errors import (
+    RegistryError,
+)
+from tests.fakes.registry import Fault
+from tests.registry.asking import repository_of
+
+
+async def test_pushes_a_blob_after_failures_and_counts_right(fake, quick, tmp_path):
+    path = Path(tmp_path / "blob")
+    data = bytes(3 << 20)
+    await trio.Path(path).write_bytes(data)
+    fake.faults.inject(Fault.BUSY, kinds=("upload",))
+    sent: list[int] = []
+    async with RegistryClient(quick) as client:
+        await client.push_blob(repository_of(fake), Digest.of(data), path, on_progress=sent.append)
+        assert client.statistics().bytes_sent == len(data)
+    assert sum(sent) == len(data)
+    assert fake.state.blobs["some/image", str(Digest.of(data))] == data
+
+
+async def test_a_file_that_is_not_its_digest_is_refused(fake, quick, tmp_path):
+    path = Path(tmp_path / "blob")
+    await trio.Path(path).write_bytes(b"other")
+    async with RegistryClient(quick) as client:
+        with pytest.raises(RegistryError) as caught:
+            await client.push_blob(repository_of(fake), Digest.of(b"this"), path)
+    assert (caught.value.status, caught.value.code) == (400, "DIGEST_INVALID")

@@ -267,7 +267,8 @@ class LayoutImage:
 
 
 def _report_from_thread(on_progress: OnProgress, delta: int) -> None:
-    # In the caller's thread, not the copying one; this is also where the copying notices a cancellation.
+    # Told in the caller's thread, not the copying one; a good moment to notice that nobody wants the copy.
+    trio.from_thread.check_cancelled()
     trio.from_thread.run_sync(on_progress, delta)
 
 

@@ -45,5 +45,6 @@ class ClientSettings:
         wrong = [name for name, value in positive.items() if value <= 0]
         if wrong:
             raise ValueError(f"{', '.join(wrong)} must be greater than 0")
-        if min(self.backoff_seconds, self.max_backoff_seconds, self.max_unranged_bytes) < 0:
-            raise ValueError("backoffs and max_unranged_bytes must not be negative")
+        pauses = (self.backoff_seconds, self.max_backoff_seconds, self.max_retry_after_seconds)
+        if min(*pauses, self.max_unranged_bytes) < 0:
+            raise ValueError("pauses and max_unranged_bytes must not be negative")

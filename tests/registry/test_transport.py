@@ -1,0 +1,89 @@
+import logging
+
+import pytest
+
+from registry.client import ClientSettings
+from registry.counters import Counters
+from registry.errors import BadResponseError, UnreachableError
+from registry.transport import MAX_DRAINED_BYTES, Request, Transport
+from tests.fakes.registry import FakeRegistry, Fault
+
+DATA = bytes(range(256)) * 1024
+
+
+def _url(fake: FakeRegistry) -> str:
+    return f"http://{fake.host}/v2/a/blobs/{fake.add_blob('a', DATA)}"
+
+
+async def test_one_request_one_response(fake, quick):
+    counters = Counters()
+    async with Transport(quick, counters) as transport:
+        response = await transport.send(Request("GET", _url(fake)))
+        assert (response.status, response.host) == (200, fake.host)
+        assert response.header("content-length") == str(len(DATA))
+        assert await response.read(len(DATA)) == DATA
+        await response.aclose()
+    assert (counters.requests, counters.bytes_received) == (1, len(DATA))
+
+
+async def test_bodies_are_bounded(fake, quick):
+    async with Transport(quick, Counters()) as transport:
+        response = await transport.send(Request("GET", _url(fake)))
+        with pytest.raises(BadResponseError, match="more than 1000 bytes") as caught:
+            await response.read(1000)
+    assert not caught.value.retryable
+
+
+async def test_discarding_reads_no_more_than_it_must(fake, quick):
+    counters = Counters()
+    async with Transport(quick, counters) as transport:
+        response = await transport.send(Request("GET", _url(fake)))
+        assert await response.discard() == DATA[:MAX_DRAINED_BYTES]
+        assert await response.discard() == DATA[:MAX_DRAINED_BYTES]
+        assert repr(response) == f"<Response 200 from {fake.host}>"
+
+
+async def test_a_body_that_ends_early_is_a_bad_response(fake, quick):
+    fake.faults.inject(Fault.SHORT_BODY)
+    async with Transport(quick, Counters()) as transport:
+        response = await transport.send(Request("GET", _url(fake)))
+        with pytest.raises(BadResponseError):
+            await response.read(len(DATA))
+
+
+async def test_discarding_a_body_that_ends_early_is_no_failure(fake, quick):
+    fake.faults.inject(Fault.SHORT_BODY)
+    async with Transport(quick, Counters()) as transport:
+        url = f"http://{fake.host}/v2/a/blobs/{fake.add_blob('a', b'short')}"
+        assert await (await transport.send(Request("GET", url))).discard() == b""
+
+
+async def test_no_answer_is_unreachable(fake, quick):
+    fake.faults.inject(Fault.HUNG_UP)
+    async with Transport(quick, Counters()) as transport:
+        with pytest.raises(UnreachableError) as caught:
+            await transport.send(Request("GET", _url(fake) + "?secret"))
+    assert "secret" not in f"{caught.value}{caught.value!r}"
+
+
+async def test_signed_urls_are_not_logged(fake, quick, caplog):
+    caplog.set_level(logging.DEBUG)
+    async with Transport(quick, Counters()) as transport:
+        response = await transport.send(
+            Request("GET", _url(fake) + "?secret", {"Authorization": "Bearer secret"})
+        )
+        await response.aclose()
+    assert "secret" not in caplog.text
+
+
+async def test_a_url_that_is_none_is_unreachable(quick):
+    async with Transport(quick, Counters()) as transport:
+        with pytest.raises(UnreachableError) as caught:
+            await transport.send(Request("GET", "http://127.0.0.1:port/"))
+    assert not caught.value.retryable
+
+
+def test_plain_hosts_are_settings():
+    transport = Transport(ClientSettings(plain_http_hosts=frozenset({"a.io"})), Counters())
+    assert transport.api_url("a.io") == "http://a.io/v2/"
+    assert transport.api_url("b.io") == "https://b.io/v2/"

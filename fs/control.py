@@ -69,7 +69,8 @@ class ControlService(control_pb2_grpc.ControlServicer):
                 digest=Digest.parse(request.layer_digest),
                 toc_digest=Digest.parse(request.toc_digest),
             )
-            layer = await self._served.layers.attach(source)
+            neighbours = [Digest.parse(text) for text in request.neighbours]
+            layer = await self._served.layers.attach(source, neighbours=neighbours)
             directory = self._served.mountpoint / layer.digest.file_name
             return control_pb2.AttachResponse(directory=str(directory))
 

@@ -23,6 +23,7 @@ RECORD_VERSION = 1
 _TOC_NAME = "toc.json.zst"
 _RECORD_NAME = "layer.json"
 _ZSTD_LEVEL = 3
+_NEW_PREFIX = "new-"
 
 
 class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +48,7 @@ class LayerDirectories:
         """
         self._root = root
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for leftover in root.glob("new-*"):
+        for leftover in root.glob(f"{_NEW_PREFIX}*"):
             shutil.rmtree(leftover)
 
     def path(self, layer: Digest) -> Path:
@@ -58,6 +59,14 @@ class LayerDirectories:
         """Whether anything is kept of a layer."""
         return (self.path(layer) / _RECORD_NAME).exists()
 
+    def kept(self) -> list[Digest]:
+        """Every layer of which anything is kept."""
+        return [
+            Digest(record.parent.parent.name, record.parent.name)
+            for record in self._root.glob(f"*/*/{_RECORD_NAME}")
+            if not record.parent.parent.name.startswith(_NEW_PREFIX)
+        ]
+
     def save(self, layer: Digest, record: LayerRecord, raw_toc: bytes) -> None:
         """Keeps a layer's TOC and record, in place of whatever was there.
 
@@ -66,7 +75,7 @@ class LayerDirectories:
         """
         target = self.path(layer)
         target.parent.mkdir(mode=0o700, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix="new-", dir=self._root))
+        new = Path(tempfile.mkdtemp(prefix=_NEW_PREFIX, dir=self._root))
         try:
             compressed = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(raw_toc)
             _write_durably(new / _TOC_NAME, compressed)
@@ -108,7 +117,7 @@ class LayerDirectories:
         """
         directory = self.path(layer)
         if directory.exists():
-            doomed = Path(tempfile.mkdtemp(prefix="new-", dir=self._root))
+            doomed = Path(tempfile.mkdtemp(prefix=_NEW_PREFIX, dir=self._root))
             directory.rename(doomed / directory.name)
             shutil.rmtree(doomed)
 

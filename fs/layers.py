@@ -2,13 +2,14 @@
 
 import logging
 from collections import defaultdict
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
 import trio
 
-from estargz.errors import DigestMismatchError
-from estargz.opening import extract_toc
+from estargz.errors import DigestMismatchError, EstargzError
+from estargz.opening import FoundToc, extract_toc
 from estargz.toc import parse_toc
 from fs.chunk_store import ChunkStore
 from fs.compiling import LayerImage, compile_layer
@@ -19,12 +20,15 @@ from fs.layer_blob import LayerBlob
 from fs.layer_directory import LayerDirectories, LayerRecord
 from registry.client import RegistryClient
 from registry.digest import Digest
-from registry.errors import InvalidDigestError
+from registry.errors import ContentError, InvalidDigestError
 from registry.reference import Reference
 
 _log = logging.getLogger(__name__)
 # How long fetched content may wait to be made durable: more saves disk flushes, less saves refetching.
 _CHECKPOINT_SECONDS = 2.0
+# TOCs fetched ahead that nobody has claimed: an image's worth, in memory.
+_MAX_AHEAD = 128
+_MAX_AHEAD_BYTES = 4 << 20
 
 
 class LayerTable:
@@ -42,6 +46,7 @@ class LayerTable:
         self._settings = settings or FetchSettings()
         self._by_digest: dict[Digest, Layer] = {}
         self._by_number: dict[int, Layer] = {}
+        self._found_ahead: dict[Digest, tuple[LayerBlob, FoundToc]] = {}
         self._opening: defaultdict[Digest, trio.Lock] = defaultdict(trio.Lock)
         self._next_number = 1
         self._nursery_manager = trio.open_nursery()
@@ -53,6 +58,8 @@ class LayerTable:
     async def __aenter__(self) -> Self:
         self._nursery = await self._nursery_manager.__aenter__()
         self._nursery.start_soon(self._save_regularly)
+        for digest in await trio.to_thread.run_sync(self._directories.kept):
+            self._nursery.start_soon(self._restore, digest)
         return self
 
     async def __aexit__(
@@ -66,8 +73,12 @@ class LayerTable:
         with trio.CancelScope(shield=True):
             await self._save_all()
 
-    async def attach(self, source: LayerSource) -> Layer:
+    async def attach(self, source: LayerSource, *, neighbours: Iterable[Digest] = ()) -> Layer:
         """Makes a layer readable; at once and without a request if it was attached before.
+
+        Args:
+            source: the layer.
+            neighbours: other layers of the image, which will be asked for next: their TOCs are fetched at once.
 
         Raises:
             DigestMismatchError: its TOC is not the one that is named.
@@ -75,6 +86,9 @@ class LayerTable:
             RegistryError: it cannot be fetched.
             OSError: the disk is full or broken.
         """
+        for digest in neighbours:
+            if digest not in self._by_digest and len(self._found_ahead) < _MAX_AHEAD:
+                self._nursery.start_soon(self._find_ahead, digest, source.reference)
         async with self._opening[source.digest]:
             layer = self._by_digest.get(source.digest) or await self._open_kept(source.digest)
             if layer is None:
@@ -96,7 +110,7 @@ class LayerTable:
         """
         digest = _digest_of(name)
         layer = self._by_digest.get(digest)
-        if layer is None:
+        if layer is None and await trio.to_thread.run_sync(self._directories.exists, digest):
             async with self._opening[digest]:
                 layer = self._by_digest.get(digest) or await self._open_kept(digest)
         if layer is None:
@@ -128,8 +142,10 @@ class LayerTable:
         return [layer.statistics() for layer in self._by_digest.values()]
 
     async def _open_new(self, source: LayerSource) -> Layer:
-        blob = LayerBlob(self._client, source.reference, source.digest)
-        found = await blob.find_toc()
+        blob, found = self._found_ahead.pop(source.digest, (None, None))
+        if blob is None or found is None:
+            blob = LayerBlob(self._client, source.reference, source.digest)
+            found = await blob.find_toc()
         record = LayerRecord(
             reference=str(source.reference),
             layer_digest=str(source.digest),
@@ -146,6 +162,27 @@ class LayerTable:
 
         image, store = await trio.to_thread.run_sync(compile_and_keep)
         return self._enter(record, image, store, blob)
+
+    async def _find_ahead(self, digest: Digest, reference: Reference) -> None:
+        """Fetches the TOC of a layer that will be asked for; what fails now is told when it is."""
+        async with self._opening[digest]:
+            known = digest in self._by_digest or digest in self._found_ahead
+            if known or await trio.to_thread.run_sync(self._directories.exists, digest):
+                return
+            blob = LayerBlob(self._client, reference, digest)
+            try:
+                found = await blob.find_toc()
+                if len(found.compressed) <= _MAX_AHEAD_BYTES:
+                    self._found_ahead[digest] = (blob, found)
+            except (EstargzError, ContentError) as error:
+                fields = {"layer": str(digest), "error": str(error)}
+                _log.debug("TOC not fetched ahead", extra={"fields": fields})
+
+    async def _restore(self, digest: Digest) -> None:
+        """Attaches a kept layer at start, so that nobody waits for it later."""
+        async with self._opening[digest]:
+            if digest not in self._by_digest:
+                await self._open_kept(digest)
 
     async def _open_kept(self, digest: Digest) -> Layer | None:
         """Opens a layer from what is on disk; damaged files are deleted and count as absent."""

@@ -91,11 +91,12 @@ class FsServer:
         self.process.kill()
         self.end()
 
-    def attach(self, layer: "PushedLayer") -> Path:
+    def attach(self, layer: "PushedLayer", *neighbours: "PushedLayer") -> Path:
         request = control_pb2.AttachRequest(
             reference=layer.reference,
             layer_digest=str(layer.digest),
             toc_digest=str(layer.toc_digest),
+            neighbours=[str(neighbour.digest) for neighbour in neighbours],
         )
         return Path(self.control.Attach(request, timeout=30).directory)
 

@@ -183,6 +183,19 @@ def test_wrong_bytes_spoil_only_what_they_are_in(
     assert (directory / "right").read_bytes() == b"r" * 5000
 
 
+def test_neighbours_are_opened_along_and_only_once(fs_server: FsServer, push: Push) -> None:
+    layers = []
+    for number in range(4):
+        blob = HandmadeBlob()
+        blob.add_file("number", bytes([number]))
+        layers.append(push(blob))
+    with ThreadPoolExecutor(4) as callers:
+        directories = list(callers.map(lambda layer: fs_server.attach(layer, *layers), layers))
+    assert [layer.requests() for layer in layers] == [1] * 4
+    contents = [(directory / "number").read_bytes() for directory in directories]
+    assert contents == [bytes([number]) for number in range(4)]
+
+
 def test_another_toc_than_the_pinned_one_is_refused(
     fs_server: FsServer, layer: PushedLayer
 ) -> None:

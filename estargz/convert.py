@@ -114,7 +114,7 @@ async def convert_image(
         distinct = {
             layer.digest: layer for manifest in image.manifests for layer in manifest.layers
         }
-        converted = await pipeline.convert(distinct.values())
+        converted = await pipeline.convert(list(distinct.values()))
         return await _write_image(image, converted, pipeline)
 
 

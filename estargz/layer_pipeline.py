@@ -4,7 +4,7 @@ A few layers are under way at a time, and all share one pool of compressing thre
 waits for the network the other one has the processors. Each leaves its temporary files only as long as it needs them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from typing import BinaryIO
 import trio
 
 from estargz.errors import ConversionError, UnsupportedTarError
+from estargz.gathering import gather
 from estargz.image_rewriting import ConvertedLayer
 from estargz.layer_conversion import Report, convert_layer
 from estargz.layer_input import LayerSource, unpack_blob
@@ -49,7 +50,7 @@ class LayerPipeline:
     max_layer_bytes: int
     progress: OnEvent
 
-    async def convert(self, layers: Iterable[LayerSource]) -> Mapping[Digest, ConvertedLayer]:
+    async def convert(self, layers: Sequence[LayerSource]) -> Mapping[Digest, ConvertedLayer]:
         """Converts and pushes distinct layers; the result is by the digest of the old blob.
 
         Raises:
@@ -58,18 +59,8 @@ class LayerPipeline:
             ContentError: a store failed.
             OSError: there is no room for temporary files.
         """
-        converted: dict[Digest, ConvertedLayer] = {}
-        slots = trio.Semaphore(self.layers_at_once)
-        failures: ExceptionGroup[Exception] | None = None
-        try:
-            async with trio.open_nursery() as nursery:
-                for layer in layers:
-                    nursery.start_soon(self._convert_into, converted, layer, slots)
-        except ExceptionGroup as group:
-            failures = group
-        if failures is not None:
-            raise _first(failures)
-        return converted
+        converted = await gather(self._convert_one, layers, at_once=self.layers_at_once)
+        return {layer.digest: new for layer, new in zip(layers, converted, strict=True)}
 
     async def push(self, digest: Digest, path: Path, *, report: Report) -> bool:
         """Makes sure that the target has a blob; says whether it had it before."""
@@ -78,26 +69,19 @@ class LayerPipeline:
         await self.target.push_blob(digest, path, on_progress=report)
         return False
 
-    async def _convert_into(
-        self, converted: dict[Digest, ConvertedLayer], layer: LayerSource, slots: trio.Semaphore
-    ) -> None:
+    async def _convert_one(self, layer: LayerSource) -> ConvertedLayer:
         tar = self.directory / f"{layer.digest.file_name}.tar"
         blob = self.directory / f"{layer.digest.file_name}.blob"
-        async with slots:
-            try:
-                converted[layer.digest] = await self._convert_one(layer, tar, blob)
-            finally:
-                tar.unlink(missing_ok=True)
-                blob.unlink(missing_ok=True)
-
-    async def _convert_one(self, layer: LayerSource, tar: Path, blob: Path) -> ConvertedLayer:
         self.progress(LayerStarted(layer.digest, layer.blob_bytes))
-        await self._unpack(layer, tar)
-        converted = await self._compress(layer, tar, blob)
-        await trio.Path(tar).unlink()
-        self.progress(LayerFinished(layer.digest, converted))
-        report = self._reporter(layer, Phase.PUSH, converted.blob_bytes)
-        was_there = await self.push(converted.digest, blob, report=report)
+        try:
+            await self._unpack(layer, tar)
+            converted = await self._compress(layer, tar, blob)
+            await trio.Path(tar).unlink()
+            self.progress(LayerFinished(layer.digest, converted))
+            report = self._reporter(layer, Phase.PUSH, converted.blob_bytes)
+            was_there = await self.push(converted.digest, blob, report=report)
+        finally:
+            _remove(tar, blob)
         self.progress(LayerPushed(layer.digest, was_there))
         return converted
 
@@ -151,7 +135,6 @@ def _create(path: Path) -> BinaryIO:
     return path.open("wb")
 
 
-def _first(group: ExceptionGroup[Exception]) -> Exception:
-    """The first failure; those that others caused, or that came with it, say nothing more."""
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, ExceptionGroup) else first
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

@@ -22,9 +22,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What Go calls the zero time, found in images of some builders; readers show it as the epoch.
 _YEAR_ONE = -62135596800
 _MODE_BITS = 0o7777
-_MAX_LEVEL = 12
-_MIN_CHUNK_BYTES = 4096
-_MAX_CHUNK_BYTES = 256 << 20
+MAX_LEVEL = 12
+MIN_CHUNK_BYTES = 4096
+MAX_CHUNK_BYTES = 256 << 20
 _USTAR_MAX_BYTES = (8 << 30) - 1
 
 
@@ -36,12 +36,10 @@ class WriterOptions:
     compression_level: int = 6
 
     def __post_init__(self) -> None:
-        if not _MIN_CHUNK_BYTES <= self.chunk_bytes <= _MAX_CHUNK_BYTES:
-            raise ValueError(f"chunk size {self.chunk_bytes} is not in 4096..{_MAX_CHUNK_BYTES}")
-        if not 1 <= self.compression_level <= _MAX_LEVEL:
-            raise ValueError(
-                f"compression level {self.compression_level} is not in 1..{_MAX_LEVEL}"
-            )
+        if not MIN_CHUNK_BYTES <= self.chunk_bytes <= MAX_CHUNK_BYTES:
+            raise ValueError(f"chunk size {self.chunk_bytes} is not in 4096..{MAX_CHUNK_BYTES}")
+        if not 1 <= self.compression_level <= MAX_LEVEL:
+            raise ValueError(f"compression level {self.compression_level} is not in 1..{MAX_LEVEL}")
 
 
 @dataclass(frozen=True, slots=True)

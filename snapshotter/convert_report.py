@@ -1,0 +1,153 @@
+"""What ``pyestargz convert`` shows: bars on a terminal, a line for each finished layer elsewhere, JSON for scripts."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from estargz.convert import ConversionResult, ConvertedImage
+from estargz.image_rewriting import ConvertedLayer
+from estargz.progress import (
+    Event,
+    LayerAdvanced,
+    LayerFinished,
+    LayerPushed,
+    LayerStarted,
+    OnEvent,
+    Phase,
+)
+from registry.digest import Digest
+from snapshotter.byte_size import format_size
+
+_SHORT: Final = 12
+
+
+@contextmanager
+def progress_report(*, lines: bool) -> Iterator[OnEvent]:
+    """A receiver of events: bars while the block runs if stderr is a terminal, else lines on stdout if ``lines``."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with _bars(console) as bars:
+            yield _Bars(bars).receive
+    elif lines:
+        yield _Lines().receive
+    else:
+        yield _silent
+
+
+def summary_lines(source: str, target: str, result: ConversionResult) -> Iterator[str]:
+    """What is said at the end."""
+    layers = {layer.source_digest: layer for image in result.images for layer in image.layers}
+    before = sum(layer.source_bytes for layer in layers.values())
+    after = sum(layer.blob_bytes for layer in layers.values())
+    images = f"{len(result.images)} platforms, " if len(result.images) > 1 else ""
+    yield f"{source} -> {target}"
+    yield f"{images}{len(layers)} layers, {format_size(before)} -> {format_size(after)}"
+    if result.left_out:
+        yield f"left out: {len(result.left_out)} attestations, which describe the original"
+    yield str(result.digest)
+
+
+def result_document(source: str, target: str, result: ConversionResult) -> dict[str, Any]:
+    """The result as ``--json`` prints it; field names are stable."""
+    return {
+        "source": source,
+        "target": target,
+        "sourceDigest": str(result.source_digest),
+        "digest": str(result.digest),
+        "mediaType": result.media_type,
+        "images": [_image_document(image) for image in result.images],
+        "leftOut": [str(digest) for digest in result.left_out],
+    }
+
+
+def _image_document(image: ConvertedImage) -> dict[str, Any]:
+    return {
+        "platform": image.platform,
+        "sourceDigest": str(image.source_digest),
+        "digest": str(image.digest),
+        "layers": [_layer_document(layer) for layer in image.layers],
+    }
+
+
+def _layer_document(layer: ConvertedLayer) -> dict[str, Any]:
+    return {
+        "sourceDigest": str(layer.source_digest),
+        "sourceSize": layer.source_bytes,
+        "digest": str(layer.digest),
+        "size": layer.blob_bytes,
+        "diffId": str(layer.diff_id),
+        "uncompressedSize": layer.uncompressed_bytes,
+        "tocDigest": str(layer.toc_digest),
+        "tocEntries": layer.toc_entries,
+    }
+
+
+def _bars(console: Console) -> Progress:
+    columns: Iterable[TextColumn | BarColumn | DownloadColumn | TimeElapsedColumn] = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=console)
+
+
+class _Bars:
+    """One bar for each layer, starting afresh with each phase."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[Digest, TaskID] = {}
+        self._phases: dict[Digest, Phase] = {}
+
+    def receive(self, event: Event) -> None:
+        match event:
+            case LayerStarted(digest, blob_bytes):
+                description = _describe(digest, Phase.FETCH.value)
+                self._phases[digest] = Phase.FETCH
+                self._tasks[digest] = self._bars.add_task(description, total=blob_bytes)
+            case LayerAdvanced(digest, phase, delta, total):
+                self._advance(digest, phase, delta, total)
+            case LayerPushed(digest, was_there):
+                state = "was there" if was_there else "pushed"
+                self._bars.update(self._tasks[digest], description=_describe(digest, state))
+            case LayerFinished():
+                pass
+
+    def _advance(self, digest: Digest, phase: Phase, delta: int, total: int) -> None:
+        task = self._tasks[digest]
+        if self._phases[digest] is not phase:
+            self._phases[digest] = phase
+            self._bars.reset(task, total=total, description=_describe(digest, phase.value))
+        self._bars.advance(task, delta)
+
+
+class _Lines:
+    """One line for each layer that is done."""
+
+    def __init__(self) -> None:
+        self._finished: dict[Digest, ConvertedLayer] = {}
+
+    def receive(self, event: Event) -> None:
+        match event:
+            case LayerFinished(digest, layer):
+                self._finished[digest] = layer
+            case LayerPushed(digest, was_there):
+                layer = self._finished[digest]
+                sizes = f"{format_size(layer.source_bytes)} -> {format_size(layer.blob_bytes)}"
+                state = " (was there)" if was_there else ""
+                click.echo(f"{layer.source_digest} -> {layer.digest} {sizes}{state}")
+            case LayerStarted() | LayerAdvanced():
+                pass
+
+
+def _describe(digest: Digest, state: str) -> str:
+    return f"{digest.hex[:_SHORT]} {state:<11}"
+
+
+def _silent(_event: Event) -> None:
+    pass

@@ -121,6 +121,10 @@ class Fetcher:
                     member = self._chunks.member(flight.member)
                     await self._land(flight, await received.take(member.start, member.end))
                     waiting.remove(flight)
+                async for (
+                    _
+                ) in pieces:  # nothing: but only an answer read to its end frees its connection
+                    pass
         except Exception as error:  # noqa: BLE001 - it is handed to those who wait; here it would end the server
             for flight in waiting:
                 self._fail(flight, error)

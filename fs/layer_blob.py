@@ -1,7 +1,7 @@
 """A layer's blob in its registry, and what it cost to read from it."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -73,12 +73,15 @@ class LayerBlob:
         """
         self._requests += 1
         repository = self.reference.repository_name
-        async with self._client.stream_range(
-            repository, self.digest, start=start, length=length
-        ) as pieces:
-            yield self._counted(pieces)
+        async with (
+            self._client.stream_range(
+                repository, self.digest, start=start, length=length
+            ) as pieces,
+            aclosing(self._counted(pieces)) as counted,
+        ):
+            yield counted
 
-    async def _counted(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _counted(self, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         async for piece in pieces:
             self._bytes_received += len(piece)
             yield piece

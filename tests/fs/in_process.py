@@ -1,0 +1,35 @@
+"""A layer table in the test's own process, in front of the fake registry."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fs.fetching import FetchSettings
+from fs.layer import LayerSource
+from fs.layer_directory import LayerDirectories
+from fs.layers import LayerTable
+from registry.client import ClientSettings, RegistryClient
+from registry.reference import Reference
+from tests.fakes.registry import FakeRegistry
+from tests.fs.layers_by_hand import HandmadeBlob
+
+QUICK = ClientSettings(backoff_seconds=0.0001, max_backoff_seconds=0.001)
+REPOSITORY = "test/image"
+
+
+@asynccontextmanager
+async def layer_table(
+    root: Path, *, settings: FetchSettings | None = None
+) -> AsyncIterator[LayerTable]:
+    async with (
+        RegistryClient(QUICK) as client,
+        LayerTable(client, LayerDirectories(root), settings=settings) as table,
+    ):
+        yield table
+
+
+def push(blob: HandmadeBlob, fake: FakeRegistry) -> LayerSource:
+    """Puts a finished blob into the registry."""
+    toc_digest = blob.finish()
+    digest = fake.add_blob(REPOSITORY, bytes(blob.data))
+    return LayerSource(Reference.parse(f"{fake.host}/{REPOSITORY}:1"), digest, toc_digest)

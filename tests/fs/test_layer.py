@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from fs.errors import WrongKindError
+from fs.inodes import ROOT
+from tests.fakes.registry import FakeRegistry
+from tests.fs.in_process import layer_table, push
+from tests.fs.layers_by_hand import HandmadeBlob, entry
+
+CONTENT = bytes(range(256)) * 100
+
+
+@pytest.mark.parametrize(
+    ("offset", "size"), [(0, 1), (4095, 2), (0, 10**6), (25599, 5), (25600, 1), (10**9, 1), (7, 0)]
+)
+async def test_reads_are_what_a_file_gives(offset: int, size: int, tmp_path: Path) -> None:
+    blob = HandmadeBlob()
+    blob.add_file("before", b"x" * 10)
+    blob.add_file("file", CONTENT, chunk_bytes=4096)
+    blob.add_file("after", b"y" * 10)
+    with FakeRegistry() as fake:
+        async with layer_table(tmp_path) as table:
+            layer = await table.attach(push(blob, fake))
+            index = layer.image.inodes.lookup(ROOT, b"file")
+            data = await layer.read(index, offset=offset, size=size)
+    assert data == CONTENT[offset : offset + size]
+
+
+async def test_only_files_have_content(tmp_path: Path) -> None:
+    blob = HandmadeBlob()
+    blob.entries.append(entry("dir", "dir"))
+    with FakeRegistry() as fake:
+        async with layer_table(tmp_path) as table:
+            layer = await table.attach(push(blob, fake))
+            with pytest.raises(WrongKindError, match="/dir"):
+                await layer.read(layer.image.inodes.lookup(ROOT, b"dir"), offset=0, size=1)
+
+
+async def test_small_files_that_share_a_member_come_together(tmp_path: Path) -> None:
+    files = {f"f{number}": bytes([number]) * (100 + number) for number in range(20)}
+    blob = HandmadeBlob()
+    blob.add_shared_member(files)
+    with FakeRegistry() as fake:
+        async with layer_table(tmp_path) as table:
+            layer = await table.attach(push(blob, fake))
+            for name, content in files.items():
+                index = layer.image.inodes.lookup(ROOT, name.encode())
+                assert await layer.read(index, offset=0, size=1000) == content
+            statistics = layer.statistics()
+    assert statistics.requests == 2
+    assert statistics.present_bytes == statistics.content_bytes == sum(map(len, files.values()))

@@ -1,0 +1,60 @@
+import os
+
+import pytest
+
+from estargz.errors import NotEstargzError
+from estargz.opening import DEFAULT_TAIL_BYTES, extract_toc
+from fs.layer_blob import LayerBlob
+from registry.client import RegistryClient
+from tests.fakes.registry import FakeRegistry, Fault
+from tests.fs.in_process import QUICK, REPOSITORY, push
+from tests.fs.layers_by_hand import HandmadeBlob, entry
+
+
+@pytest.mark.parametrize(("entries", "requests"), [(10, 1), (5000, 2)])
+async def test_the_toc_comes_in_one_request_unless_it_is_large(entries: int, requests: int) -> None:
+    blob = HandmadeBlob()
+    blob.entries += [entry(os.urandom(60).hex(), mode=number) for number in range(entries)]
+    with FakeRegistry() as fake:
+        source = push(blob, fake)
+        async with RegistryClient(QUICK) as client:
+            layer = LayerBlob(client, source.reference, source.digest)
+            found = await layer.find_toc()
+        assert fake.count("blob") == requests
+    extract_toc(found, expected=source.toc_digest)
+    assert found.blob_bytes == len(blob.data)
+    assert (len(found.compressed) > DEFAULT_TAIL_BYTES) == (requests > 1)
+    assert layer.statistics().requests == requests
+
+
+async def test_what_is_streamed_is_counted() -> None:
+    blob = HandmadeBlob()
+    blob.add_file("file", os.urandom(100_000))
+    with FakeRegistry() as fake:
+        source = push(blob, fake)
+        async with RegistryClient(QUICK) as client:
+            layer = LayerBlob(client, source.reference, source.digest)
+            async with layer.stream(start=100, length=50_000) as pieces:
+                data = b"".join([piece async for piece in pieces])
+    assert data == blob.data[100:50_100]
+    assert layer.statistics().bytes_received == 50_000
+
+
+async def test_servers_that_ignore_ranges_are_read_all_the_same() -> None:
+    blob = HandmadeBlob()
+    blob.add_file("file", b"content")
+    with FakeRegistry() as fake:
+        source = push(blob, fake)
+        fake.faults.inject(Fault.SUFFIX_IGNORED)
+        async with RegistryClient(QUICK) as client:
+            found = await LayerBlob(client, source.reference, source.digest).find_toc()
+    extract_toc(found, expected=source.toc_digest)
+
+
+async def test_an_ordinary_layer_is_known_by_its_end() -> None:
+    with FakeRegistry() as fake:
+        source = push(HandmadeBlob(), fake)
+        digest = fake.add_blob(REPOSITORY, os.urandom(1000))
+        async with RegistryClient(QUICK) as client:
+            with pytest.raises(NotEstargzError):
+                await LayerBlob(client, source.reference, digest).find_toc()

@@ -1,0 +1,233 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from estargz.errors import DigestMismatchError, NotEstargzError
+from fs.errors import ChunkUnavailableError, StaleLayerError
+from fs.inodes import ROOT
+from fs.layer import Layer, LayerSource
+from registry.digest import Digest
+from registry.errors import NotFoundError
+from registry.reference import Reference
+from tests.fakes.registry import FakeRegistry, Fault
+from tests.fs.in_process import REPOSITORY, layer_table, push
+from tests.fs.layers_by_hand import HandmadeBlob
+
+CONTENT = bytes(range(256)) * 64
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as fake:
+        yield fake
+
+
+@pytest.fixture
+def source(fake: FakeRegistry) -> LayerSource:
+    blob = HandmadeBlob()
+    blob.add_file("file", CONTENT, chunk_bytes=4096)
+    return push(blob, fake)
+
+
+async def read_all(layer: Layer) -> bytes:
+    return await layer.read(layer.image.inodes.lookup(ROOT, b"file"), offset=0, size=1 << 20)
+
+
+async def test_attaching_costs_one_request_and_again_none(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    async with layer_table(tmp_path) as table:
+        layer = await table.attach(source)
+        assert await table.attach(source) is layer
+        assert await table.find(source.digest.file_name.encode()) is layer
+        assert table.numbered(layer.number) is layer
+        assert fake.count("blob") == 1
+
+
+async def test_racing_callers_share_one_opening(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    layers: list[Layer] = []
+
+    async with layer_table(tmp_path) as table:
+
+        async def attach() -> None:
+            layers.append(await table.attach(source))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(attach)
+        assert len(set(layers)) == 1
+    assert fake.count("blob") == 1
+
+
+async def test_the_toc_must_be_the_pinned_one(source: LayerSource, tmp_path: Path) -> None:
+    other = LayerSource(source.reference, source.digest, Digest.of(b"another"))
+    async with layer_table(tmp_path) as table:
+        with pytest.raises(DigestMismatchError):
+            await table.attach(other)
+        assert table.statistics() == []
+        await table.attach(source)
+        with pytest.raises(DigestMismatchError):
+            await table.attach(other)
+
+
+async def test_layers_that_cannot_be_opened_say_why(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    ordinary = fake.add_blob(REPOSITORY, b"no eStargz " * 100)
+    missing = Digest.of(b"not there")
+    async with layer_table(tmp_path) as table:
+        with pytest.raises(NotEstargzError):
+            await table.attach(LayerSource(source.reference, ordinary, source.toc_digest))
+        with pytest.raises(NotFoundError):
+            await table.attach(LayerSource(source.reference, missing, source.toc_digest))
+
+
+async def test_content_is_kept_over_a_restart(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    async with layer_table(tmp_path) as table:
+        assert await read_all(await table.attach(source)) == CONTENT
+    asked = len(fake.requests)
+    async with layer_table(tmp_path) as table:
+        layer = await table.find(source.digest.file_name.encode())
+        assert await read_all(layer) == CONTENT
+        assert layer.statistics().landed_bytes == layer.statistics().blob_bytes
+    assert len(fake.requests) == asked
+
+
+def damage(root: Path, name: str) -> None:
+    (file,) = root.rglob(name)
+    file.write_bytes(b"damaged")
+
+
+async def test_a_damaged_layer_is_fetched_anew(source: LayerSource, tmp_path: Path) -> None:
+    async with layer_table(tmp_path) as table:
+        await table.attach(source)
+    damage(tmp_path, "toc.json.zst")
+    async with layer_table(tmp_path) as table:
+        assert await read_all(await table.attach(source)) == CONTENT
+
+
+async def test_unknown_names_and_numbers_are_stale(source: LayerSource, tmp_path: Path) -> None:
+    async with layer_table(tmp_path) as table:
+        for name in (b"no digest", b"\xff", source.digest.file_name.encode()):
+            with pytest.raises(StaleLayerError):
+                await table.find(name)
+        with pytest.raises(StaleLayerError):
+            table.numbered(99)
+        layer = await table.attach(source)
+        assert await table.detach(source.digest) is layer
+        assert await table.detach(source.digest) is None
+        with pytest.raises(StaleLayerError):
+            table.numbered(layer.number)
+
+
+async def test_a_failing_neighbour_harms_nobody(source: LayerSource, tmp_path: Path) -> None:
+    async with layer_table(tmp_path) as table:
+        layer = await table.attach(source, neighbours=[Digest.of(b"missing"), source.digest])
+        assert await read_all(layer) == CONTENT
+
+
+async def test_the_last_image_that_asked_is_where_content_comes_from(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    moved = Reference.parse(f"{fake.host}/moved/image:2")
+    async with layer_table(tmp_path) as table:
+        layer = await table.attach(source)
+        await table.attach(LayerSource(moved, source.digest, source.toc_digest))
+        with pytest.raises(ChunkUnavailableError):
+            await read_all(layer)
+        await table.attach(source)
+        assert await read_all(layer) == CONTENT
+
+
+async def test_neighbouring_chunks_come_in_one_request(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    async with layer_table(tmp_path) as table:
+        layer = await table.attach(source)
+        assert await read_all(layer) == CONTENT
+        assert fake.count("blob") == 2
+        assert layer.statistics().requests == 2
+
+
+async def test_wrong_bytes_are_asked_for_once_more(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    async with layer_table(tmp_path) as table:
+        layer = await table.attach(source)
+        fake.faults.inject(Fault.WRONG_BYTES)
+        assert await read_all(layer) == CONTENT
+        assert layer.statistics().verify_failures == 1
+
+
+async def test_every_reader_gets_an_error_of_its_own_and_the_next_read_starts_afresh(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    errors: list[ChunkUnavailableError] = []
+    async with layer_table(tmp_path) as table:
+        layer = await table.attach(source)
+        fake.faults.inject(Fault.WRONG_BYTES, times=1000)
+
+        async def read() -> None:
+            with pytest.raises(ChunkUnavailableError) as caught:
+                await read_all(layer)
+            errors.append(caught.value)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(read)
+        assert len({id(error) for error in errors}) == 5
+        assert "chunk 0 of /file" in errors[0].chunk
+        fake.faults.clear()
+        assert await read_all(layer) == CONTENT
+        assert layer.statistics().last_error in str(errors[0])
+
+
+async def test_a_reader_that_gives_up_does_not_cancel_the_others(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    results: list[bytes] = []
+    async with layer_table(tmp_path) as table:
+        layer = await table.attach(source)
+        fake.faults.inject(Fault.STALLED)
+        async with trio.open_nursery() as nursery:
+
+            async def patient() -> None:
+                results.append(await read_all(layer))
+
+            with trio.CancelScope() as impatient:
+                impatient.cancel()
+                await read_all(layer)
+            assert impatient.cancelled_caught
+            nursery.start_soon(patient)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            fake.faults.clear()
+        assert results == [CONTENT]
+        assert layer.statistics().verify_failures == 0
+
+
+async def test_a_table_that_ends_leaves_no_reader_with_wrong_content(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    outcome: list[str] = []
+    async with trio.open_nursery() as nursery:
+        async with layer_table(tmp_path) as table:
+            layer = await table.attach(source)
+            fake.faults.inject(Fault.STALLED)
+
+            async def read() -> None:
+                try:
+                    outcome.append(repr(await read_all(layer)))
+                except ChunkUnavailableError:
+                    outcome.append("error")
+
+            nursery.start_soon(read)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+        fake.faults.clear()
+    assert outcome == ["error"]

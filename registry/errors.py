@@ -6,6 +6,7 @@
     │   ├── NotFoundError        it has no such thing
     │   ├── RateLimitedError     it wants us to come back later
     │   ├── UnreachableError     it could not be talked to
+    │   │   └── UntrustedError   it could not prove who it is
     │   └── BadResponseError     it answered, but not what was asked
     ├── CredentialsError         the docker configuration cannot be read
     ├── InvalidReferenceError    a name that is none
@@ -123,6 +124,14 @@ class UnreachableError(RegistryError):
     problem = "cannot be reached for"
     advice = "check the host's name and that the registry runs"
     retryable_by_default = True
+
+
+class UntrustedError(UnreachableError):
+    """The host's TLS certificate is not signed by anyone this machine trusts, or not for that host."""
+
+    problem = "cannot prove who it is for"
+    advice = "add its CA to this machine's trusted certificates, or check the host's name"
+    retryable_by_default = False
 
 
 class BadResponseError(RegistryError):

@@ -116,6 +116,8 @@ class BlobReading:
             raise BadResponseError(
                 response.host, status=response.status, url=response.url, detail=str(error)
             ) from None
+        if plan.blob_bytes is None:
+            return plan
         if self._blob_bytes not in {None, plan.blob_bytes}:
             detail = f"the blob had {self._blob_bytes} bytes, and now {plan.blob_bytes}"
             raise BadResponseError(response.host, url=response.url, detail=detail)

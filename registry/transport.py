@@ -17,13 +17,14 @@ from urllib.parse import urlsplit
 import httpx
 
 from registry.counters import Counters
-from registry.errors import BadResponseError, RegistryError, UnreachableError
+from registry.errors import BadResponseError, RegistryError, UnreachableError, UntrustedError
 from registry.failures import Failure, error_from_failure
 from registry.hosts import api_url
 from registry.settings import ClientSettings
 
 MAX_DRAINED_BYTES: Final = 64 << 10
 _KEEPALIVE_SECONDS: Final = 60.0
+_MAX_CAUSES: Final = 10
 _HEADERS: Final = {
     "User-Agent": "pyestargz",
     # Digests and ranges are of the bytes as stored: nobody may compress them on the way.
@@ -248,9 +249,28 @@ def _mapped_errors(url: str, *, cut: type[RegistryError]) -> Iterator[None]:
         raise cut(host, url=url, detail=str(error)) from error
     except httpx.TimeoutException as error:
         raise UnreachableError(host, url=url, detail=_describe_timeout(error)) from error
-    except (httpx.TransportError, httpx.InvalidURL) as error:
-        retryable = isinstance(error, httpx.TransportError) and not _is_certificate_problem(error)
-        raise UnreachableError(host, url=url, detail=str(error), retryable=retryable) from error
+    except httpx.InvalidURL as error:
+        raise UnreachableError(host, url=url, detail=str(error), retryable=False) from error
+    except httpx.TransportError as error:
+        raise _unreachable(host, url, error) from error
+
+
+def _unreachable(host: str, url: str, error: httpx.TransportError) -> UnreachableError:
+    causes = list(_causes(error))
+    detail = next((str(cause) for cause in reversed(causes) if str(cause)), type(error).__name__)
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return UntrustedError(host, url=url, detail=detail)
+    return UnreachableError(host, url=url, detail=detail)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what caused it, the last one being the nearest to the network; of several causes the first."""
+    for _ in range(_MAX_CAUSES):
+        if error is None:
+            return
+        yield error
+        first = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else None
+        error = first or error.__cause__ or error.__context__
 
 
 def _describe_timeout(error: httpx.TimeoutException) -> str:
@@ -261,14 +281,3 @@ def _describe_timeout(error: httpx.TimeoutException) -> str:
             return "all connections stayed busy for too long"
         case _:
             return "the connection was silent for too long"
-
-
-def _is_certificate_problem(error: BaseException | None) -> bool:
-    # Bounded: chains of causes are made by code, but not by ours.
-    for _ in range(10):
-        if error is None:
-            return False
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

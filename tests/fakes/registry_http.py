@@ -125,6 +125,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Authorization") and self._user() is None:
             self._send_error(401, "UNAUTHORIZED")
             return
+        if self._fake.faults.take("token", frozenset({Fault.STALLED})):
+            self._fake.faults.wait_released()
+        if self._state.token_answer is not None:
+            self._send(200, self._state.token_answer)
+            return
         answer: dict[str, object] = {"token": self._state.issue_token(self._query["scope"][0])}
         if self._state.token_lifetime_seconds is not None:
             answer["expires_in"] = self._state.token_lifetime_seconds
@@ -134,7 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "PUT":
             media_type = self.headers.get("Content-Type", "")
             digest = self._state.add_manifest(repository, name, self._upload, media_type)
-            self._send(201, b"", {"Docker-Content-Digest": str(digest)})
+            claimed = self._state.claimed_digest or str(digest)
+            self._send(201, b"", {"Docker-Content-Digest": claimed})
             return
         found = self._state.manifests.get((repository, name))
         if found is None:
@@ -144,13 +150,14 @@ class _Handler(BaseHTTPRequestHandler):
         digest = Digest.of(raw)
         if self._fake.faults.take("manifest", frozenset({Fault.WRONG_BYTES})):
             raw = _flip(raw)
-        self._send(200, raw, {"Content-Type": media_type, "Docker-Content-Digest": str(digest)})
+        claimed = self._state.claimed_digest or str(digest)
+        self._send(200, raw, {"Content-Type": media_type, "Docker-Content-Digest": claimed})
 
     def _do_upload(self, repository: str) -> None:
         if self.command == "POST":
             name = self._state.next_name("upload")
             location = f"/v2/{repository}/blobs/uploads/{name}?state=opaque"
-            self._send(202, b"", {"Location": location})
+            self._send(202, b"", {"Location": self._state.upload_location or location})
         elif self._query["digest"] == [str(Digest.of(self._upload))] and self._query["state"]:
             self._state.add_blob(repository, self._upload)
             self._send(201, b"")
@@ -165,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
             location = (
                 f"http://{self._fake.cdn.host}/{repository}/{digest}?signature={self._state.sign()}"
             )
-            self._send(307, b"elsewhere", {"Location": location})
+            self._send(307, b"elsewhere", {"Location": self._state.redirect_to or location})
         else:
             self._send_blob(blob)
 

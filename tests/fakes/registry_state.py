@@ -22,7 +22,7 @@ class Fault(enum.Enum):
     OTHER_RANGE = enum.auto()  # 206 with another range than asked for
     SHORT_BODY = enum.auto()  # content: half of the declared length, then the connection is closed
     WRONG_BYTES = enum.auto()  # content: one byte is flipped
-    STALLED = enum.auto()  # content: half of it, then silence
+    STALLED = enum.auto()  # content: half of it, then silence; tokens: silence, then the token
 
 
 CONTENT_FAULTS = frozenset({Fault.SHORT_BODY, Fault.WRONG_BYTES, Fault.STALLED})
@@ -58,6 +58,7 @@ class _Injected:
     fault: Fault
     kinds: frozenset[str]
     times: int
+    after: int
 
 
 class Faults:
@@ -67,14 +68,20 @@ class Faults:
         self._lock = lock
         self._injected: list[_Injected] = []
         self._released = threading.Event()
+        self._stalled = threading.Event()
         self.retry_after: str | None = None
 
     def inject(
-        self, fault: Fault, *, times: int = 1, kinds: tuple[str, ...] = ("blob", "cdn")
+        self,
+        fault: Fault,
+        *,
+        times: int = 1,
+        after: int = 0,
+        kinds: tuple[str, ...] = ("blob", "cdn"),
     ) -> None:
-        """Lets a fault happen the next ``times`` times that requests of these kinds come in."""
+        """Lets a fault happen ``times`` times to requests of these kinds, after some that go well."""
         with self._lock:
-            self._injected.append(_Injected(fault, frozenset(kinds), times))
+            self._injected.append(_Injected(fault, frozenset(kinds), times, after))
 
     def clear(self) -> None:
         """Nothing goes wrong any more; what is stalled now ends."""
@@ -87,7 +94,11 @@ class Faults:
         """The fault to commit now, used up by asking."""
         with self._lock:
             for injected in self._injected:
-                if injected.fault in candidates and kind in injected.kinds and injected.times:
+                if injected.fault not in candidates or kind not in injected.kinds:
+                    continue
+                if injected.after:
+                    injected.after -= 1
+                elif injected.times:
                     injected.times -= 1
                     return injected.fault
         return None
@@ -96,7 +107,12 @@ class Faults:
         """Blocks until ``clear``, though not for ever."""
         with self._lock:
             released = self._released
+        self._stalled.set()
         released.wait(30)
+
+    def wait_stalled(self) -> None:
+        """Blocks until some request stalls."""
+        assert self._stalled.wait(30), "nothing stalls"
 
 
 @dataclass(slots=True)
@@ -109,6 +125,10 @@ class RegistryState:
     redirects: bool = False
     head_redirect_refused: bool = False
     realm: str | None = None
+    token_answer: bytes | None = None
+    redirect_to: str | None = None
+    upload_location: str | None = None
+    claimed_digest: str | None = None
     token_lifetime_seconds: int | None = 300
     users: dict[str, str] = field(default_factory=dict)
     blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)

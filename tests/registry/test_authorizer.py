@@ -1,17 +1,24 @@
 import base64
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
+from registry.authorizer import Access, Authorizer, Scope
 from registry.client import RegistryClient
+from registry.counters import Counters
 from registry.digest import Digest
 from registry.errors import (
     BadResponseError,
     CredentialsError,
     UnauthorizedError,
 )
+from registry.reference import Repository
+from registry.transport import Response, Transport
 from tests.fakes.registry import Fault
 from tests.registry.asking import DATA, read_all_tails, read_tail, repository_of
 
@@ -62,14 +69,80 @@ async def test_a_token_is_renewed_before_it_expires(fake, quick, mock_clock):
 async def test_the_first_to_ask_for_a_token_may_give_up(fake, quick):
     fake.require_token = True
     digest = fake.add_blob("some/image", DATA)
-    fake.faults.inject(Fault.HUNG_UP, kinds=("token",))
+    fake.faults.inject(Fault.STALLED, kinds=("token",))
+    scope = trio.CancelScope()
     async with RegistryClient(quick) as client, trio.open_nursery() as nursery:
-        with trio.CancelScope() as scope:
-            nursery.start_soon(read_tail, client, repository_of(fake), digest)
-            scope.cancel()
-            await read_tail(client, repository_of(fake), digest)
-        assert scope.cancelled_caught
-    assert [record.status for record in fake.requests][-1] == 206
+        nursery.start_soon(_read_tail_in, scope, client, repository_of(fake), digest)
+        await trio.to_thread.run_sync(fake.faults.wait_stalled)
+        nursery.start_soon(read_tail, client, repository_of(fake), digest)
+        await trio.testing.wait_all_tasks_blocked()
+        assert fake.count("token") == 0
+        scope.cancel()
+    assert scope.cancelled_caught
+    assert client.statistics().tokens_fetched == 1
+
+
+async def _read_tail_in(scope: trio.CancelScope, *question: Any) -> None:
+    with scope:
+        await read_tail(*question)
+
+
+async def test_waiters_share_the_token_and_its_failure(fake, quick):
+    fake.require_token = True
+    fake.state.token_answer = b"garbage"
+    digest = fake.add_blob("some/image", DATA)
+    fake.faults.inject(Fault.STALLED, kinds=("token",))
+    failures: list[str] = []
+    settings = dataclasses.replace(quick, attempts=1)
+    async with RegistryClient(settings) as client, trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(_note_failure, failures, client, repository_of(fake), digest)
+        await trio.to_thread.run_sync(fake.faults.wait_stalled)
+        await trio.testing.wait_all_tasks_blocked()
+        fake.faults.clear()
+    assert fake.count("token") == 1
+    assert len(failures) == 3
+    assert all("no token in the answer" in failure for failure in failures)
+
+
+async def _note_failure(failures: list[str], *question: Any) -> None:
+    try:
+        await read_tail(*question)
+    except BadResponseError as error:
+        failures.append(str(error))
+
+
+async def test_a_token_server_that_fails_is_asked_again(fake, quick):
+    fake.require_token = True
+    digest = fake.add_blob("some/image", DATA)
+    fake.faults.inject(Fault.BUSY, kinds=("token",))
+    async with RegistryClient(quick) as client:
+        await read_tail(client, repository_of(fake), digest)
+        assert client.statistics().retries == 1
+
+
+async def test_credentials_do_not_leave_tls_behind(quick):
+    counters = Counters()
+    async with Transport(quick, counters) as transport:
+        authorizer = Authorizer(transport, counters)
+        authorizer.learn("host.io", _Refusal('Bearer realm="http://host.io/token"'))
+        with pytest.raises(BadResponseError, match="not behind TLS"):
+            await authorizer.authorization(Scope(Repository("host.io", "a"), Access.PULL))
+    assert counters.requests == 0
+
+
+class _Refusal(Response):
+    """An answer that was never sent."""
+
+    def __init__(self, challenge: str) -> None:
+        self._challenge = challenge
+
+    @property
+    def status(self) -> int:
+        return 401
+
+    def header(self, name: str) -> str | None:
+        return self._challenge
 
 
 async def test_basic_credentials(fake, quick, docker_config):

@@ -4,6 +4,7 @@ import pytest
 import trio
 
 from registry.client import RegistryClient
+from registry.digest import Digest
 from registry.errors import (
     BadResponseError,
     InvalidReferenceError,
@@ -77,3 +78,18 @@ async def test_statistics_count_what_went_over_the_wire(fake, quick):
     assert statistics.tokens_fetched == 1
     assert statistics.bytes_received == sum(record.body_bytes for record in fake.requests)
     assert "requests=3" in repr(client)
+
+
+@pytest.mark.parametrize("claimed", ["nonsense", str(Digest.of(b"{}"))])
+async def test_a_claimed_digest_must_be_right_where_it_is_one(fake, quick, claimed):
+    fake.add_manifest("some/image", "1", b"{}", OCI_MANIFEST)
+    fake.state.claimed_digest = claimed
+    async with RegistryClient(quick) as client:
+        assert (await client.fetch_manifest(repository_of(fake), "1")).digest == Digest.of(b"{}")
+
+
+async def test_a_registry_that_stores_something_else_is_told(fake, quick):
+    fake.state.claimed_digest = str(Digest.of(b"else"))
+    async with RegistryClient(quick) as client:
+        with pytest.raises(BadResponseError, match="instead of"):
+            await client.push_manifest(repository_of(fake), "1", b"{}", OCI_MANIFEST)

@@ -16,6 +16,7 @@ from registry.errors import (
     RegistryError,
     UnauthorizedError,
     UnreachableError,
+    UntrustedError,
     one_line,
 )
 
@@ -25,6 +26,7 @@ _KINDS = [
     NotFoundError,
     RateLimitedError,
     UnreachableError,
+    UntrustedError,
     BadResponseError,
 ]
 

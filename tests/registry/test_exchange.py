@@ -10,7 +10,7 @@ from registry.errors import (
     UnreachableError,
 )
 from tests.fakes.registry import FakeRegistry, Fault
-from tests.registry.asking import DATA, read_all_tails, repository_of
+from tests.registry.asking import DATA, read_all_tails, read_tail, repository_of
 
 
 async def test_ten_layers_behind_tokens_and_redirects_cost_two_requests_each(fake, quick):
@@ -126,6 +126,41 @@ async def test_nobody_listening_is_unreachable(quick):
     with FakeRegistry() as gone:
         repository = repository_of(gone)
     async with RegistryClient(quick) as client:
-        with pytest.raises(UnreachableError, match="check the host's name") as caught:
+        with pytest.raises(UnreachableError, match="Connection refused") as caught:
             await client.fetch_manifest(repository, "latest")
     assert caught.value.status is None
+
+
+async def test_a_remembered_target_that_is_gone_is_found_anew(fake, quick):
+    fake.redirects = True
+    digest = fake.add_blob("some/image", DATA)
+    async with RegistryClient(quick) as client:
+        await read_tail(client, repository_of(fake), digest)
+        fake.faults.inject(Fault.HUNG_UP, kinds=("cdn",))
+        await read_tail(client, repository_of(fake), digest)
+        assert client.statistics().retries == 0
+    assert [record.kind for record in fake.requests] == ["blob", "cdn", "cdn", "blob", "cdn"]
+
+
+@pytest.mark.parametrize(
+    ("target", "reason", "requests"),
+    [("ftp://127.0.0.1/", "a redirect to nowhere", 1), ("", "too many redirects", 6)],
+)
+async def test_redirects_that_lead_nowhere(fake, quick, target, reason, requests):
+    fake.redirects = True
+    digest = fake.add_blob("some/image", DATA)
+    fake.state.redirect_to = target or f"/v2/some/image/blobs/{digest}"
+    async with RegistryClient(dataclasses.replace(quick, attempts=1)) as client:
+        with pytest.raises(BadResponseError, match=reason):
+            await read_tail(client, repository_of(fake), digest)
+    assert len(fake.requests) == requests
+
+
+async def test_a_redirect_inside_the_registry_keeps_the_token(fake, quick):
+    fake.require_token = fake.redirects = True
+    digest = fake.add_blob("some/image", DATA)
+    fake.state.redirect_to = f"/v2/some/image/blobs/{digest}?again"
+    async with RegistryClient(dataclasses.replace(quick, attempts=1)) as client:
+        with pytest.raises(BadResponseError, match="too many"):
+            await read_tail(client, repository_of(fake), digest)
+    assert [record.status for record in fake.requests] == [401, 200, *[307] * 6]

@@ -133,3 +133,41 @@ async def test_the_size_of_a_blob(fake, quick):
     async with RegistryClient(quick) as client:
         assert await client.blob_exists(repository_of(fake), digest) == len(DATA)
         assert await client.blob_exists(repository_of(fake), Digest.of(b"missing")) is None
+
+
+async def test_a_blob_that_changes_meanwhile_is_refused(fake, quick):
+    digest = fake.add_blob("some/image", DATA)
+    fake.faults.inject(Fault.SHORT_BODY)
+    async with (
+        RegistryClient(quick) as client,
+        client.stream_blob(repository_of(fake), digest) as chunks,
+    ):
+        await anext(chunks)
+        fake.state.blobs["some/image", str(digest)] = DATA + b"more"
+        with pytest.raises(BadResponseError, match="and now"):
+            async for _ in chunks:
+                pass
+
+
+async def test_no_more_than_the_range_is_taken_from_a_whole_blob(fake, quick):
+    digest = fake.add_blob("some/image", bytes(4 << 20))
+    fake.faults.inject(Fault.RANGE_IGNORED)
+    async with RegistryClient(quick) as client:
+        got = await client.read_range(repository_of(fake), digest, start=3, length=10)
+        assert (got.data, got.blob_bytes) == (bytes(10), 4 << 20)
+        assert client.statistics().bytes_received < 1 << 20
+
+
+async def test_an_empty_tail_is_our_own_mistake(fake, quick):
+    async with RegistryClient(quick) as client:
+        with pytest.raises(ValueError, match="no such range"):
+            await client.read_tail(repository_of(fake), Digest.of(b""), length=0)
+
+
+async def test_another_tail_than_asked_for_is_tried_again(fake, quick):
+    digest = fake.add_blob("some/image", DATA)
+    fake.faults.inject(Fault.OTHER_RANGE)
+    async with RegistryClient(quick) as client:
+        tail = await client.read_tail(repository_of(fake), digest, length=100)
+    assert tail.data == DATA[-100:]
+    assert fake.count("blob") == 2

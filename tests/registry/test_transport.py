@@ -1,10 +1,17 @@
+import contextlib
 import logging
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from registry.client import ClientSettings
 from registry.counters import Counters
-from registry.errors import BadResponseError, UnreachableError
+from registry.errors import BadResponseError, UnreachableError, UntrustedError
 from registry.transport import MAX_DRAINED_BYTES, Request, Transport
 from tests.fakes.registry import FakeRegistry, Fault
 
@@ -87,3 +94,33 @@ def test_plain_hosts_are_settings():
     transport = Transport(ClientSettings(plain_http_hosts=frozenset({"a.io"})), Counters())
     assert transport.api_url("a.io") == "http://a.io/v2/"
     assert transport.api_url("b.io") == "https://b.io/v2/"
+
+
+@pytest.fixture
+def unknown_certificate_url(tmp_path: Path) -> Iterator[str]:
+    """A server whose certificate nobody vouches for."""
+    paths = ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "crt")]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", *paths]
+    subprocess.run(command, check=True, capture_output=True, timeout=20)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_shake_hands, args=(listener, context))
+        thread.start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}/"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def _shake_hands(listener: socket.socket, context: ssl.SSLContext) -> None:
+    with contextlib.suppress(OSError):
+        connection, _ = listener.accept()
+        with connection, context.wrap_socket(connection, server_side=True) as encrypted:
+            encrypted.recv(1)
+
+
+async def test_an_unknown_certificate_is_not_tried_again(unknown_certificate_url, quick):
+    async with Transport(quick, Counters()) as transport:
+        with pytest.raises(UntrustedError, match="certificate") as caught:
+            await transport.send(Request("GET", unknown_certificate_url))
+    assert not caught.value.retryable

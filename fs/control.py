@@ -84,7 +84,7 @@ class ControlService(control_pb2_grpc.ControlServicer):
         async def detach() -> None:
             digest = Digest.parse(request.layer_digest)
             if await self._served.layers.detach(digest) is not None:
-                forget_layer(digest.file_name.encode())
+                await trio.to_thread.run_sync(forget_layer, digest.file_name.encode())
 
         self._answer(context, detach)
         return control_pb2.DetachResponse()

@@ -1,5 +1,6 @@
 """The one FUSE mount of the process: mounted, served, unmounted."""
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -66,8 +67,12 @@ def wait_served(mountpoint: Path) -> None:
 
 
 def forget_layer(name: bytes) -> None:
-    """Makes the kernel drop a layer's directory from the mount's root."""
-    pyfuse3.invalidate_entry_async(pyfuse3.ROOT_INODE, pyfuse3.FileNameT(name), ignore_enoent=True)
+    """Makes the kernel drop a layer's directory from the mount's root; it knows it no more on return.
+
+    The kernel may want an answer to a lookup before it does, so this is called from a thread.
+    """
+    with contextlib.suppress(FileNotFoundError):  # it never looked
+        pyfuse3.invalidate_entry(pyfuse3.ROOT_INODE, pyfuse3.FileNameT(name))
 
 
 def detach_stale(mountpoint: Path) -> None:

@@ -1,108 +1,126 @@
-"""Snapshots on disk: ``<root>/snapshotter/snapshots/<id>/``, with ``fs`` and, while active, ``work``.
+"""Where snapshots lie: ``<root>/snapshots/<id>/``, with ``fs`` and, while active, ``work``.
 
-``fs`` is the content: a directory, or for a lazy layer a symbolic link into the fs server's mount. overlayfs and bind
-mounts resolve the link when they are made, so paths stay short and nothing must be mounted for each snapshot.
-Deleting never follows it.
+``fs`` is the content: a directory, or for a lazy layer a symbolic link into the fs server's mount. overlayfs
+and bind mounts resolve the link when they are made, so paths stay short and nothing must be mounted for each
+snapshot. Nothing here follows it when deleting or counting.
 """
 
+import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Iterator, Set as AbstractSet
 from pathlib import Path
 
-from snapshotter.mounts import Directories
-from snapshotter.records import Kind, Usage
+from snapshotter.mounts import Kind, SnapshotDirectory
+from snapshotter.records import Usage
 
 _NEW_PREFIX = "new-"
 _BLOCK_BYTES = 512
 
 
 class SnapshotDirectories:
-    """The directories of all snapshots."""
+    """The directories of all snapshots.
+
+    Args:
+        root: The snapshotter's own directory; made when absent.
+
+    Raises:
+        OSError: the root cannot be used.
+    """
 
     def __init__(self, root: Path) -> None:
-        """Makes the place for them.
+        self._snapshots = root / "snapshots"
+        for directory in (root, self._snapshots):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            directory.chmod(0o700)
 
-        Raises:
-            OSError: the root cannot be used.
-        """
-        self._snapshots = root / "snapshotter" / "snapshots"
-        self._snapshots.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def __repr__(self) -> str:
+        return f"<SnapshotDirectories {self._snapshots}>"
 
-    def of(self, number: int) -> Directories:
-        """Where a snapshot's directories are; they need not exist."""
-        directory = self._snapshots / str(number)
-        return Directories(directory / "fs", directory / "work")
+    def of(self, number: int) -> SnapshotDirectory:
+        """Where a snapshot lies; it need not be there yet."""
+        return SnapshotDirectory(self._snapshots / str(number))
 
     def create(self, number: int, kind: Kind, *, owner: Path | None) -> None:
         """Makes a snapshot's directories, whole or not at all.
 
         Args:
-            number: the snapshot's id.
-            kind: an active snapshot has a work directory.
-            owner: whose owner the content directory gets; root's, if None.
+            number: The snapshot's id.
+            kind: An active snapshot has a work directory.
+            owner: Whose owner the content gets; this process's, if None.
 
         Raises:
             OSError: the disk is full or broken.
         """
-        new = self._snapshots / f"{_NEW_PREFIX}{number}"
-        try:
-            new.mkdir(mode=0o700)
-            (new / "fs").mkdir(mode=0o755)
-            (new / "fs").chmod(0o755)  # whatever the umask
+        with self._new(number) as new:
+            _mkdir(new.fs, 0o755)
             if owner is not None:
                 status = owner.stat()
-                os.chown(new / "fs", status.st_uid, status.st_gid)
+                os.chown(new.fs, status.st_uid, status.st_gid)
             if kind is Kind.ACTIVE:
-                (new / "work").mkdir(mode=0o711)
-                (new / "work").chmod(0o711)
-            new.rename(self._snapshots / str(number))
-        except OSError:
-            shutil.rmtree(new, ignore_errors=True)
-            raise
+                _mkdir(new.work, 0o711)
 
-    def link(self, number: int, target: Path) -> None:
-        """Lets a snapshot's content be what the fs server shows at ``target``.
+    def create_link(self, number: int, target: Path) -> None:
+        """Makes the directory of a snapshot whose content is what the fs server shows at ``target``.
 
         Raises:
-            OSError: the disk is full or broken, or something is in the content directory.
+            OSError: the disk is full or broken.
         """
-        directories = self.of(number)
-        new = directories.content.with_name("fs.new")
-        new.unlink(missing_ok=True)
-        new.symlink_to(target)
-        if not directories.content.is_symlink() and directories.content.exists():
-            directories.content.rmdir()
-        new.rename(directories.content)
-        if directories.work.exists():
-            shutil.rmtree(directories.work)
+        with self._new(number) as new:
+            new.fs.symlink_to(target)
 
-    def linked(self, number: int) -> Path | None:
-        """Where a snapshot's content link points to, or None for content of its own."""
-        content = self.of(number).content
+    def relink(self, number: int, target: Path) -> None:
+        """Lets a lazy snapshot's link lead to ``target``, whether or not it was there.
+
+        Raises:
+            OSError: the disk is full or broken, or the snapshot has content of its own.
+        """
+        directory = self.of(number)
+        if not directory.path.exists():
+            self.create_link(number, target)
+        elif self.link_target(number) != target:
+            new = directory.path / "fs.new"
+            new.unlink(missing_ok=True)
+            new.symlink_to(target)
+            new.rename(directory.fs)
+
+    def link_target(self, number: int) -> Path | None:
+        """Where a snapshot's link leads; None for content of its own, or none."""
+        content = self.of(number).fs
         return content.readlink() if content.is_symlink() else None
 
     def exists(self, number: int) -> bool:
-        """Whether a snapshot has its content directory, or its link."""
-        return os.path.lexists(self.of(number).content)
+        """Whether a snapshot has its content, or its link."""
+        return os.path.lexists(self.of(number).fs)
 
-    def all(self) -> list[Path]:
-        """Every directory there is, also half-made ones."""
+    def present(self) -> list[Path]:
+        """Every directory there is, also those being made."""
         return list(self._snapshots.iterdir())
 
-    def is_of(self, directory: Path, known: AbstractSet[int]) -> bool:
-        """Whether a directory belongs to one of these snapshots, finished or not."""
-        name = directory.name.removeprefix(_NEW_PREFIX)
-        return name.isdecimal() and int(name) in known
+    def delete_unknown(
+        self, directories: Iterable[Path], known: AbstractSet[int]
+    ) -> list[tuple[Path, OSError]]:
+        """Deletes the directories, finished or not, of snapshots that are not known; tells which it could not."""
+        failed = []
+        for directory in directories:
+            name = directory.name.removeprefix(_NEW_PREFIX)
+            if name.isdecimal() and int(name) in known:
+                continue
+            try:
+                _delete(directory)
+            except OSError as error:
+                failed.append((directory, error))
+        return failed
 
-    def delete(self, directory: Path) -> None:
-        """Deletes a directory that belongs to nobody.
+    def delete_unfinished(self) -> None:
+        """Deletes what a crash left half-made. Only for a start, when nothing is being made.
 
         Raises:
-            OSError: something in it cannot be deleted.
+            OSError: something cannot be deleted.
         """
-        shutil.rmtree(directory)
+        for directory in self._snapshots.glob(f"{_NEW_PREFIX}*"):
+            _delete(directory)
 
     def usage(self, number: int) -> Usage:
         """What a snapshot's own content takes on disk; hard links count once.
@@ -110,33 +128,50 @@ class SnapshotDirectories:
         Raises:
             OSError: it cannot be read.
         """
-        content = self.of(number).content
-        if content.is_symlink():
+        content = self.of(number).fs
+        if content.is_symlink() or not content.exists():
             return Usage()
-        return _usage(content)
+        counted: set[tuple[int, int]] = set()
+        blocks = 0
+        for status in _walk(content):
+            identity = (status.st_dev, status.st_ino)
+            if identity not in counted:
+                counted.add(identity)
+                blocks += status.st_blocks
+        return Usage(blocks * _BLOCK_BYTES, len(counted))
+
+    @contextlib.contextmanager
+    def _new(self, number: int) -> Iterator[SnapshotDirectory]:
+        """A directory that gets its name when it is complete."""
+        new = self._snapshots / f"{_NEW_PREFIX}{number}"
+        try:
+            new.mkdir(mode=0o700)
+            yield SnapshotDirectory(new)
+            new.rename(self.of(number).path)
+        except OSError:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
 
 
-def _usage(top: Path) -> Usage:
-    seen: set[tuple[int, int]] = set()
-    size = 0
+def _mkdir(path: Path, mode: int) -> None:
+    path.mkdir()
+    path.chmod(mode)  # whatever the umask
 
-    def count(status: os.stat_result) -> None:
-        nonlocal size
-        identity = (status.st_dev, status.st_ino)
-        if identity not in seen:
-            seen.add(identity)
-            size += status.st_blocks * _BLOCK_BYTES
 
-    count(top.lstat())
+def _delete(directory: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):  # two cleanups may meet
+        shutil.rmtree(directory)
+
+
+def _walk(top: Path) -> Iterator[os.stat_result]:
+    """The status of a directory and everything in it, while others change it."""
+    yield top.lstat()
     pending = [top]
     while pending:
-        with os.scandir(pending.pop()) as entries:
+        with contextlib.suppress(FileNotFoundError), os.scandir(pending.pop()) as entries:
             for entry in entries:
-                try:
+                with contextlib.suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue  # a running container deletes as it likes
-                count(status)
-                if stat.S_ISDIR(status.st_mode):
-                    pending.append(Path(entry.path))
-    return Usage(size, len(seen))
+                    yield status
+                    if stat.S_ISDIR(status.st_mode):
+                        pending.append(Path(entry.path))

@@ -68,6 +68,11 @@ _SETS = (
     ),
 )
 
+# What a lazy layer cannot be found again without.
+SOURCE_LABELS = frozenset(
+    {TARGET, REMOTE, TOC_DIGEST, *(n.reference for n in _SETS), *(n.digest for n in _SETS)}
+)
+
 
 def parse_source(labels: Mapping[str, str]) -> LayerSource | NotLazy:
     """Where the layer comes from, or why it cannot be served lazily."""

@@ -1,35 +1,37 @@
 """The snapshots: what containerd's calls mean, without a word of gRPC.
 
-A call that may wait for the network holds no lock and no transaction: it records what it begins, waits, and records
-how it ended. What a crash leaves in between is repaired by ``repair``.
+A layer that can be served lazily is *begun* (a record), *attached* (by the fs server; this may wait for the
+network, so no lock and no transaction is held) and *finished* (committed under the name containerd asked for).
+What a crash leaves in between is put right by ``repair``, or is garbage that containerd collects.
 """
 
+import contextlib
 import logging
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from weakref import WeakValueDictionary
 
 from snapshotter.directories import SnapshotDirectories
 from snapshotter.errors import (
     FsServerError,
-    InvalidRequestError,
     LayerUnavailableError,
     SnapshotExistsError,
+    SnapshotNotFoundError,
+    SnapshotStateError,
 )
 from snapshotter.filters import parse_filters
 from snapshotter.labels import (
-    REMOTE_LABEL,
+    REMOTE,
     REMOTE_VALUE,
-    TARGET_LABEL,
-    LazyLayer,
+    SOURCE_LABELS,
+    TARGET,
+    LayerSource,
     NotLazy,
-    read_labels,
+    check_labels,
+    parse_source,
 )
-from snapshotter.layer_server import LayerServer
-from snapshotter.mounts import Mount, mounts_of
-from snapshotter.records import Kind, Record, Records, Usage
+from snapshotter.lazy_layers import LazyLayers
+from snapshotter.mounts import Kind, Mount, plan_mounts
+from snapshotter.records import Record, SnapshotRecords, Usage
 
 _log = logging.getLogger(__name__)
 
@@ -38,77 +40,76 @@ class Snapshots:
     """All snapshots under one root. Methods may be called from any thread."""
 
     def __init__(
-        self, records: Records, directories: SnapshotDirectories, layers: LayerServer
+        self, records: SnapshotRecords, directories: SnapshotDirectories, layers: LazyLayers
     ) -> None:
         self._records = records
         self._directories = directories
         self._layers = layers
-        self._guard = threading.Lock()
-        self._targets: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
     def __repr__(self) -> str:
         return f"<Snapshots {self._records!r}>"
 
     def prepare(self, key: str, parent: str, labels: Mapping[str, str]) -> list[Mount]:
-        """Makes a writable snapshot, or a committed one if the labels name a target that can be lazy.
+        """Makes a writable snapshot; or a committed one, if the labels name a target that can be served lazily.
 
         Raises:
-            SnapshotExistsError: the key is taken; or the target is there now, and the layer need not be downloaded.
+            SnapshotExistsError: the key is taken; or the target is there, and nothing need be downloaded.
             SnapshotNotFoundError: there is no such parent.
-            InvalidRequestError: the parent is not committed.
+            InvalidRequestError: the key is empty, or the parent is not committed.
+            InvalidLabelError: a label is too long.
             LayerUnavailableError: a lazy layer below cannot be served.
+            FsServerError: there is a lazy layer below, and no fs server.
+            OSError: the disk is full or broken.
         """
-        target = labels.get(TARGET_LABEL)
-        if target is None:
-            return self._create(key, parent, Kind.ACTIVE, labels)
-        with self._flight(target):
-            if self._is_prepared(target):
-                raise SnapshotExistsError(target, role="target snapshot")
-            mounts = self._create(key, parent, Kind.ACTIVE, labels)
-            if self._prepare_lazily(key, target, labels):
-                raise SnapshotExistsError(target, role="target snapshot")
-            return mounts
+        check_labels(labels)
+        target = labels.get(TARGET)
+        if target and self._serve_target(target, key, parent, labels):
+            raise SnapshotExistsError(target, role="target snapshot")
+        return self._create(Kind.ACTIVE, key, parent, labels)
 
     def view(self, key: str, parent: str, labels: Mapping[str, str]) -> list[Mount]:
         """Makes a read-only snapshot.
 
         Raises:
-            SnapshotExistsError: the key is taken.
-            SnapshotNotFoundError: there is no such parent.
-            InvalidRequestError: the parent is not committed.
-            LayerUnavailableError: a lazy layer below cannot be served.
+            SnapshotterError: as ``prepare``, but never because of a target.
+            OSError: the disk is full or broken.
         """
-        return self._create(key, parent, Kind.VIEW, labels)
+        check_labels(labels)
+        return self._create(Kind.VIEW, key, parent, labels)
 
     def mounts(self, key: str) -> list[Mount]:
-        """How an active snapshot or a view is mounted.
+        """How an active snapshot or a view is mounted; the lazy layers below are served when this returns.
 
         Raises:
-            SnapshotNotFoundError: there is none.
-            InvalidRequestError: it is committed.
+            SnapshotNotFoundError: there is no such snapshot.
+            SnapshotStateError: it is committed.
             LayerUnavailableError: a lazy layer below cannot be served.
+            FsServerError: there is a lazy layer below, and no fs server.
         """
-        record = self._records.get(key)
-        if record.kind is Kind.COMMITTED:
-            raise InvalidRequestError("key", key, "a committed snapshot has no mounts")
-        own = self._directories.of(record.id)
-        return mounts_of(record.kind, own, self._parent_contents(record.parent))
+        own, *parents = self._records.chain(key)
+        if own.kind is Kind.COMMITTED:
+            raise SnapshotStateError(key, "is committed, only active ones and views can be mounted")
+        self._layers.ensure_served(parents)
+        return self._plan(own, parents)
 
     def commit(self, name: str, key: str, labels: Mapping[str, str], *, parent: str = "") -> None:
-        """Turns an active snapshot into a committed one.
+        """Turns an active snapshot into a committed one; ``parent`` may name what it was made without.
 
         Raises:
-            SnapshotNotFoundError, SnapshotExistsError, SnapshotStateError, InvalidRequestError: see ``Records.commit``.
+            SnapshotterError: as ``SnapshotRecords.commit``.
+            InvalidLabelError: a label is too long.
+            OSError: the content cannot be read.
         """
+        check_labels(labels)
         usage = self._directories.usage(self._records.get(key).id)
-        self._records.commit(key, name, labels, usage, parent=parent)
+        self._records.commit(key, name, labels=labels, usage=usage, parent=parent)
 
     def remove(self, key: str) -> None:
         """Forgets a snapshot; ``cleanup`` frees what it took.
 
         Raises:
-            SnapshotNotFoundError: there is none.
-            SnapshotStateError: others have it as their parent.
+            SnapshotNotFoundError: there is no such snapshot.
+            SnapshotStateError: it is the parent of another one.
         """
         self._records.remove(key)
 
@@ -116,171 +117,163 @@ class Snapshots:
         """One snapshot.
 
         Raises:
-            SnapshotNotFoundError: there is none.
+            SnapshotNotFoundError: there is no such snapshot.
         """
         return self._records.get(key)
 
-    def update(self, key: str, labels: Mapping[str, str], field_paths: Sequence[str]) -> Record:
-        """Changes labels: all of them, or those that field paths name; nothing else can be changed.
+    def update(
+        self, name: str, labels: Mapping[str, str], fieldpaths: Sequence[str] = ()
+    ) -> Record:
+        """Changes all labels, or those that field paths name; a lazy layer keeps those that tell its source.
 
         Raises:
-            SnapshotNotFoundError: there is none.
-            InvalidRequestError: a field path names something else.
+            SnapshotNotFoundError: there is no such snapshot.
+            InvalidRequestError: a field path names anything but labels.
+            InvalidLabelError: a label is too long.
         """
-        if not field_paths:
-            return self._records.set_labels(key, labels)
-        changed = dict(self._records.get(key).labels)
-        for path in field_paths:
-            field, _, label = path.partition(".")
-            if field != "labels":
-                raise InvalidRequestError("field path", path, "only labels can be changed")
-            if not label:
-                changed = dict(labels)
-            elif label in labels:
-                changed[label] = labels[label]
-            else:
-                changed.pop(label, None)
-        return self._records.set_labels(key, changed)
+        check_labels(labels)
+        keep = SOURCE_LABELS if REMOTE in self._records.get(name).labels else frozenset()
+        return self._records.update_labels(name, labels, fieldpaths, keep=keep)
 
-    def walk(self, filters: Iterable[str]) -> list[Record]:
-        """The snapshots that any of the filters accepts, oldest first.
+    def walk(self, filters: Iterable[str] = ()) -> Iterator[Record]:
+        """The snapshots that any of the filters accepts; all of them if there is no filter.
 
         Raises:
             InvalidFilterError: a filter cannot be read.
         """
-        accepts = parse_filters(filters)
-        return [record for record in self._records.all() if accepts(record)]
+        return filter(parse_filters(filters), self._records.walk())
 
     def usage(self, key: str) -> Usage:
-        """What a snapshot takes on disk, its parents not counted: for a lazy layer what was fetched.
+        """What a snapshot takes on disk, its parents not counted; of a lazy layer, what was fetched.
 
         Raises:
-            SnapshotNotFoundError: there is none.
+            SnapshotNotFoundError: there is no such snapshot.
+            OSError: the content cannot be read.
         """
         record = self._records.get(key)
-        layer = _lazy_layer(record)
-        if layer is not None:
-            try:
-                return Usage(self._layers.kept().get(layer.source.digest, 0), 1)
-            except FsServerError as error:
-                _log.warning("usage unknown", extra={"fields": {"key": key, "error": str(error)}})
-                return Usage()
+        if REMOTE in record.labels:
+            return Usage(self._layers.fetched_bytes(record))
         if record.kind is Kind.COMMITTED:
             return record.usage
         return self._directories.usage(record.id)
 
     def cleanup(self) -> None:
-        """Frees what removed snapshots left: their directories, and the layers that none needs any more."""
-        # Directories are listed before records: each was made after its record, so none is taken for garbage too early.
-        directories = self._directories.all()
+        """Frees what removed snapshots left: their directories, and layers that no snapshot needs any more."""
+        # Directories are listed before records: each is younger than its record, so none is misjudged.
+        directories = self._directories.present()
         self._delete_unknown(directories)
         try:
-            kept = self._layers.kept().keys()
-            needed = {layer.source.digest for layer in self._lazy_layers()}
-            for digest in kept - needed:
-                self._layers.detach(digest)
+            self._layers.detach_unneeded()
         except FsServerError as error:
-            _log.warning("layers were not cleaned up", extra={"fields": {"error": str(error)}})
+            _log.warning("layers not cleaned up", extra={"fields": {"error": str(error)}})
 
     def repair(self) -> None:
-        """Puts right what a crash left: half-made directories, and records that never got theirs."""
-        self._delete_unknown(self._directories.all())
-        for record in self._records.all():
-            if self._directories.exists(record.id):
-                continue
+        """Puts right what a crash left. Only for a start, before anything else is called.
+
+        Raises:
+            OSError: the disk is full or broken.
+        """
+        self._directories.delete_unfinished()
+        self._delete_unknown(self._directories.present())
+        for record in self._records.walk():
+            if self._directories.exists(record.id) or REMOTE in record.labels:
+                continue  # links of lazy layers are renewed when they are used
             if record.kind is Kind.COMMITTED:
-                fields = {"name": record.name, "id": record.id}
-                _log.error("a snapshot has lost its content", extra={"fields": fields})
-            self._directories.create(record.id, record.kind, owner=None)
+                fields = {"key": record.name, "id": record.id}
+                _log.error("snapshot has lost its content", extra={"fields": fields})
+            else:
+                self._directories.create(record.id, record.kind, owner=None)
 
-    def _create(self, key: str, parent: str, kind: Kind, labels: Mapping[str, str]) -> list[Mount]:
-        record = self._records.create(key, parent, kind, labels)
+    def _create(self, kind: Kind, key: str, parent: str, labels: Mapping[str, str]) -> list[Mount]:
+        parents = self._records.chain(parent) if parent else []
+        self._layers.ensure_served(parents)
+        owner = self._directories.of(parents[0].id).fs if parents else None
+        with self._begun(kind, key, parent, labels) as record:
+            self._directories.create(record.id, kind, owner=owner)
+        return self._plan(record, parents)
+
+    def _plan(self, own: Record, parents: Iterable[Record]) -> list[Mount]:
+        directories = [self._directories.of(record.id) for record in parents]
+        return plan_mounts(own.kind, self._directories.of(own.id), directories)
+
+    @contextlib.contextmanager
+    def _begun(
+        self, kind: Kind, key: str, parent: str, labels: Mapping[str, str]
+    ) -> Iterator[Record]:
+        """A record that is forgotten again if what follows fails."""
+        record = self._records.create(kind, key, parent, labels)
         try:
-            parents = self._parent_contents(parent)
-            self._directories.create(record.id, kind, owner=parents[0] if parents else None)
+            yield record
         except BaseException:
-            self._records.remove(key)
+            with contextlib.suppress(SnapshotNotFoundError):
+                self._records.remove(key)
             raise
-        return mounts_of(kind, self._directories.of(record.id), parents)
 
-    def _parent_contents(self, parent: str) -> list[Path]:
-        """The content directories of a parent and those below it, lazy ones made sure to be served."""
-        chain = self._records.chain(parent)
-        for record in chain:
-            layer = _lazy_layer(record)
-            if layer is not None:
-                self._serve(record, layer)
-        return [self._directories.of(record.id).content for record in chain]
-
-    def _serve(self, record: Record, layer: LazyLayer) -> None:
-        """Makes sure that a lazy layer is attached and that its link leads there."""
+    def _serve_target(self, target: str, key: str, parent: str, labels: Mapping[str, str]) -> bool:
+        """Serves a layer instead of having it downloaded, if that is possible; says so in the log."""
+        source = parse_source(labels)
         try:
-            directory = self._layers.attach(layer)
-        except FsServerError as error:
-            raise LayerUnavailableError(str(layer.source.digest), str(error)) from error
-        if self._directories.linked(record.id) != directory:
-            self._directories.link(record.id, directory)
-
-    def _is_prepared(self, target: str) -> bool:
-        record = self._records.find(target)
-        if record is None or record.kind is not Kind.COMMITTED:
-            return False
-        layer = _lazy_layer(record)
-        if layer is not None:
-            self._serve(record, layer)
-        return True
-
-    def _prepare_lazily(self, key: str, target: str, labels: Mapping[str, str]) -> bool:
-        """Serves a layer instead of having it downloaded, where that can be done; says so in the log."""
-        layer = read_labels(labels)
-        if isinstance(layer, NotLazy):
-            _tell(logging.INFO, key, prepared=False, reason=layer.reason)
-            return False
-        try:
-            directory = self._layers.attach(layer)
+            if self._is_served(target, parent):
+                _tell_prepared(key, target)
+                return True
+            if isinstance(source, NotLazy):
+                _tell_not_prepared(logging.INFO, key, source.reason)
+                return False
+            self._attach_and_commit(source, target, key, parent, labels)
         except (LayerUnavailableError, FsServerError) as error:
-            _tell(logging.WARNING, key, prepared=False, reason=str(error))
+            _tell_not_prepared(logging.WARNING, key, str(error))
             return False
-        self._directories.link(self._records.get(key).id, directory)
-        self._records.commit(key, target, {REMOTE_LABEL: REMOTE_VALUE}, Usage())
-        _tell(logging.INFO, key, prepared=True, reason="")
+        except _TargetTakenError:
+            _tell_not_prepared(logging.WARNING, key, f"{target} exists over another parent")
+            return False
+        _tell_prepared(key, target)
         return True
 
-    def _lazy_layers(self) -> list[LazyLayer]:
-        layers = (_lazy_layer(record) for record in self._records.all())
-        return [layer for layer in layers if layer is not None]
+    def _is_served(self, target: str, parent: str) -> bool:
+        """Whether a target is committed, over that parent, and readable.
+
+        containerd looks the target up by name and parent, so one over another parent (the same chain unpacked
+        in another namespace, say) would only make it fail.
+        """
+        record = self._records.find(target)
+        if record is None:
+            return False
+        if record.kind is not Kind.COMMITTED or record.parent != parent:
+            raise _TargetTakenError
+        if record.labels.get(TARGET) != target:
+            raise _TargetTakenError
+        self._layers.ensure_served([record])
+        return True
+
+    def _attach_and_commit(
+        self, source: LayerSource, target: str, key: str, parent: str, labels: Mapping[str, str]
+    ) -> None:
+        try:
+            with self._begun(Kind.ACTIVE, key, parent, labels) as begun:
+                directory = self._layers.attach(source)
+                self._directories.create_link(begun.id, directory)
+                kept = {**labels, REMOTE: REMOTE_VALUE}
+                self._records.commit(key, target, labels=kept, usage=Usage())
+        except SnapshotExistsError as error:
+            # A racing pull was faster: what was begun here is garbage now.
+            if error.name != target or not self._is_served(target, parent):
+                raise
 
     def _delete_unknown(self, directories: Iterable[Path]) -> None:
-        known = self._records.ids()
-        for directory in directories:
-            if self._directories.is_of(directory, known):
-                continue
-            try:
-                self._directories.delete(directory)
-            except OSError as error:
-                fields = {"directory": str(directory), "error": str(error)}
-                _log.warning("cannot delete a removed snapshot", extra={"fields": fields})
-
-    @contextmanager
-    def _flight(self, target: str) -> Iterator[None]:
-        """Holds a target: racing pulls of an image wait here for the first."""
-        with self._guard:
-            lock = self._targets.setdefault(target, threading.Lock())
-        with lock:
-            yield
+        for directory, error in self._directories.delete_unknown(directories, self._records.ids()):
+            fields = {"directory": str(directory), "error": str(error)}
+            _log.warning("cannot delete a removed snapshot", extra={"fields": fields})
 
 
-def _lazy_layer(record: Record) -> LazyLayer | None:
-    if REMOTE_LABEL not in record.labels:
-        return None
-    layer = read_labels(record.labels)
-    return layer if isinstance(layer, LazyLayer) else None
+class _TargetTakenError(Exception):
+    """The target's name belongs to a snapshot that containerd could not use in its place."""
 
 
-def _tell(level: int, key: str, *, prepared: bool, reason: str) -> None:
-    """The line that tools look for: was a layer prepared lazily, and if not, why."""
-    message = "prepared remote snapshot" if prepared else "failed to prepare remote snapshot"
-    fields = {"remote-snapshot-prepared": "true" if prepared else "false", "key": key}
-    if reason:
-        fields["error"] = reason
-    _log.log(level, message, extra={"fields": fields})
+def _tell_prepared(key: str, target: str) -> None:
+    fields = {"key": key, "target": target, "remote-snapshot-prepared": "true"}
+    _log.info("prepared remote snapshot", extra={"fields": fields})
+
+
+def _tell_not_prepared(level: int, key: str, reason: str) -> None:
+    fields = {"key": key, "remote-snapshot-prepared": "false", "error": reason}
+    _log.log(level, "failed to prepare remote snapshot", extra={"fields": fields})

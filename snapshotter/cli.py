@@ -1,0 +1,90 @@
+"""The command line: ``pyestargz COMMAND``.
+
+Commands raise domain errors; here, and only here, they become one line on stderr and an exit code.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+
+import click
+from click.shell_completion import get_completion_class
+
+from snapshotter.convert_command import convert
+from snapshotter.exit_codes import ExitCode, exit_code_of
+from snapshotter.inspect_command import inspect
+from snapshotter.serve_command import serve
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(
+    package_name="pyestargz", prog_name="pyestargz", message="%(prog)s %(version)s"
+)
+@click.option("--debug", is_flag=True, help="Show where an error came from.")
+def pyestargz(*, debug: bool) -> None:
+    """Starts containers before their image has arrived, and makes images that can be started so."""
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Prints a script that teaches SHELL to complete this command.
+
+    For bash: pyestargz completion bash > /etc/bash_completion.d/pyestargz
+    """
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.BadParameter(f"{shell} is not supported")
+    click.echo(kind(pyestargz, {}, "pyestargz", "_PYESTARGZ_COMPLETE").source())
+
+
+pyestargz.add_command(convert)
+pyestargz.add_command(inspect)
+pyestargz.add_command(serve)
+pyestargz.add_command(convert)
+pyestargz.add_command(inspect)
+pyestargz.add_command(completion)
+
+
+def main() -> None:
+    """Runs the command line of this process, and ends the process."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line; returns its exit code."""
+    try:
+        code = pyestargz.main(list(arguments), prog_name="pyestargz", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except Exception as error:
+        foreseen = exit_code_of(_first_leaf(error))
+        if "--debug" in arguments or foreseen is None:
+            raise
+        click.echo("\n".join(f"pyestargz: {line}" for line in _lines(error)), err=True)
+        return foreseen
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def _first_leaf(error: BaseException) -> BaseException:
+    return next(_leaves(error))
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """What a nursery collected, one by one."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _lines(error: BaseException) -> Iterator[str]:
+    for leaf in _leaves(error):
+        yield str(leaf).replace("\n", " ") or type(leaf).__name__
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The fs server, as the snapshotter talks to it: over its control socket, with a deadline for every call."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+
+from fs.proto import control_pb2 as pb, control_pb2_grpc
+from registry.digest import Digest
+from snapshotter.errors import FsServerError, LayerUnavailableError
+from snapshotter.labels import LayerSource
+from snapshotter.layer_server import ServedLayer
+
+_ATTACH_SECONDS = 60.0
+_DETACH_SECONDS = 30.0
+_STATUS_SECONDS = 10.0
+_STOP_SECONDS = 10.0
+_CHANNEL_OPTIONS = (
+    # A restarted server is found at once: it is on this machine.
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_receive_message_length", 64 << 20),
+)
+
+T = TypeVar("T")
+
+
+class FsClient:
+    """A ``LayerServer`` that is another process. A context manager: leaving it closes the connection.
+
+    Args:
+        socket: The server's control socket.
+        ensure_running: Starts the server if it does not run, and tells whether it did start one.
+    """
+
+    def __init__(self, socket: Path, ensure_running: Callable[[], bool]) -> None:
+        self._socket = socket
+        self._ensure_running = ensure_running
+        self._channel = grpc.insecure_channel(f"unix:{socket}", options=_CHANNEL_OPTIONS)
+        self._control: Any = control_pb2_grpc.ControlStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def __repr__(self) -> str:
+        return f"<FsClient {self._socket}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._channel.close()
+
+    def attach(self, source: LayerSource) -> Path:
+        """Makes a layer readable and tells where.
+
+        Raises:
+            LayerUnavailableError: the server cannot serve it.
+            FsServerError: there is no server, and none could be started.
+        """
+        request = pb.AttachRequest(
+            reference=str(source.reference),
+            layer_digest=str(source.layer_digest),
+            toc_digest=str(source.toc_digest),
+            neighbours=[str(neighbour) for neighbour in source.neighbours],
+        )
+        try:
+            response: pb.AttachResponse = self._call(
+                self._control.Attach, request, timeout_seconds=_ATTACH_SECONDS
+            )
+        except grpc.RpcError as error:
+            raise LayerUnavailableError(str(source.layer_digest), _reason(error)) from error
+        return Path(response.directory)
+
+    def detach(self, layer: Digest) -> None:
+        """Forgets a layer, and what was kept of it.
+
+        Raises:
+            FsServerError: there is no server, or it failed.
+        """
+        request = pb.DetachRequest(layer_digest=str(layer))
+        self._call_or_fail(self._control.Detach, request, timeout_seconds=_DETACH_SECONDS)
+
+    def served(self) -> Mapping[Digest, ServedLayer]:
+        """The layers that are attached.
+
+        Raises:
+            FsServerError: there is no server, or it failed.
+        """
+        response: pb.StatusResponse = self._call_or_fail(
+            self._control.Status, pb.StatusRequest(), timeout_seconds=_STATUS_SECONDS
+        )
+        layers = (
+            ServedLayer(Digest.parse(layer.layer_digest), layer.present_bytes)
+            for layer in response.layers
+        )
+        return {layer.layer_digest: layer for layer in layers}
+
+    def stop(self) -> None:
+        """Asks the server to unmount everything and end. It may still be ending when this returns.
+
+        Raises:
+            FsServerError: there is no server, or it failed.
+        """
+        try:
+            self._control.Stop(pb.StopRequest(), timeout=_STOP_SECONDS)
+        except grpc.RpcError as error:
+            raise FsServerError(_reason(error)) from error
+
+    def _call_or_fail(
+        self, method: Callable[..., T], request: object, *, timeout_seconds: float
+    ) -> T:
+        try:
+            return self._call(method, request, timeout_seconds=timeout_seconds)
+        except grpc.RpcError as error:
+            raise FsServerError(_reason(error)) from error
+
+    def _call(self, method: Callable[..., T], request: object, *, timeout_seconds: float) -> T:
+        """Calls; once more, if the server was gone and could be started again."""
+        try:
+            return method(request, timeout=timeout_seconds)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE or not self._ensure_running():
+                raise
+        return method(request, timeout=timeout_seconds, wait_for_ready=True)
+
+
+def _reason(error: grpc.RpcError) -> str:
+    return error.details() or error.code().name

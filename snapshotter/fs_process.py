@@ -1,0 +1,129 @@
+"""Starting the fs server: a process of its own, which outlives this one."""
+
+import logging
+import os
+import select
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from fs.log import LogLevel
+from snapshotter.errors import FsServerError
+from snapshotter.unix_socket import is_listening
+
+_log = logging.getLogger(__name__)
+_START_SECONDS = 30.0
+_MAX_LINE_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class FsProcessSettings:
+    """How the fs server is started.
+
+    Attributes:
+        root: Its state directory.
+        socket: Its control socket.
+        log: What it logs; appended to.
+        log_level: Least level that is logged.
+        detached: In a session of its own, so that no signal meant for this process reaches it.
+    """
+
+    root: Path
+    socket: Path
+    log: Path
+    log_level: LogLevel = LogLevel.INFO
+    detached: bool = True
+
+
+class FsProcess:
+    """Sees to it that an fs server runs. Safe to call from many threads."""
+
+    def __init__(self, settings: FsProcessSettings) -> None:
+        self._settings = settings
+        self._starting = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"<FsProcess {self._settings.socket}>"
+
+    def ensure_running(self) -> bool:
+        """Starts the server unless one listens already; tells whether it did.
+
+        Raises:
+            FsServerError: it cannot be started, or is not ready in time.
+        """
+        with self._starting:
+            if is_listening(self._settings.socket):
+                return False
+            self._reap()
+            try:
+                self._start()
+            except FsServerError:
+                if is_listening(self._settings.socket):
+                    return False  # somebody else was faster
+                raise
+            return True
+
+    def _reap(self) -> None:
+        """Forgets a server of ours that has died, so that it does not stay a zombie."""
+        if self._process is not None and self._process.poll() is not None:
+            fields = {"exit_code": self._process.returncode}
+            _log.error("fs server died, starting another one", extra={"fields": fields})
+
+    def _start(self) -> None:
+        settings = self._settings
+        reading, writing = os.pipe()
+        try:
+            with settings.log.open("ab") as log:
+                settings.log.chmod(0o600)
+                self._process = subprocess.Popen(  # noqa: S603 - our own program, without a shell
+                    _command(settings, writing),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd="/",
+                    pass_fds=(writing,),
+                    start_new_session=settings.detached,
+                )
+        except OSError as error:
+            os.close(reading)
+            raise FsServerError(f"cannot be started: {error}") from error
+        finally:
+            os.close(writing)
+        try:
+            self._check_ready(_read_line(reading))
+        finally:
+            os.close(reading)
+        _log.info("fs server started", extra={"fields": {"pid": self._process.pid}})
+
+    def _check_ready(self, line: str | None) -> None:
+        if line == "ready":
+            return
+        if line is None and self._process is not None:
+            self._process.kill()
+            raise FsServerError(f"not ready after {_START_SECONDS:.0f} s; see {self._settings.log}")
+        if line:
+            raise FsServerError(line.removeprefix("error: "))
+        raise FsServerError(f"died while starting; see {self._settings.log}")
+
+
+def _command(settings: FsProcessSettings, ready_descriptor: int) -> list[str]:
+    return [
+        *(sys.executable, "-m", "fs.server"),
+        *("--root", str(settings.root)),
+        *("--socket", str(settings.socket)),
+        *("--ready-fd", str(ready_descriptor)),
+        *("--log-level", settings.log_level.value),
+    ]
+
+
+def _read_line(descriptor: int) -> str | None:
+    """The line a starting server writes; empty if it ended without one, None if it took too long."""
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    if not poller.poll(_START_SECONDS * 1000):
+        return None
+    # One write of one short line: a pipe hands it over whole.
+    return os.read(descriptor, _MAX_LINE_BYTES).decode(errors="replace").strip()

@@ -16,9 +16,6 @@ from tests.real_registry import RealRegistry
 
 _MEASURED = pytest.StashKey[list[str]]()
 
-# Tests decide themselves when something is fetched.
-QUIET_CONFIG = "noprefetch = true\nno_background_fetch = true\n"
-
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -92,7 +89,7 @@ def overlay_containerd(pause_name: str) -> Iterator[Containerd]:
 @pytest.fixture
 def node(pause_name: str) -> Iterator[Node]:
     with (
-        Snapshotter(config=QUIET_CONFIG) as snapshotter,
+        Snapshotter() as snapshotter,
         Containerd(
             snapshotters={"stargz": snapshotter.socket},
             cri_snapshotter="stargz",

@@ -28,18 +28,12 @@ _STAT_MISSING = (
 
 
 class Snapshotter:
-    """A running snapshotter daemon; a context manager that proves nothing of it is left.
+    """A running snapshotter daemon; a context manager that proves nothing of it is left."""
 
-    Args:
-        config: Text of the configuration file, or None to run on defaults.
-    """
-
-    def __init__(self, *, config: str = "") -> None:
+    def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="pyestargz-snapshotter-"))
         self.socket = self.directory / "snapshotter.sock"
         self.root = self.directory / "root"
-        self._config = self.directory / "config.toml"
-        self._config.write_text(config)
         self._process: LoggedProcess | None = None
         self._ended: list[LoggedProcess] = []
 
@@ -71,11 +65,10 @@ class Snapshotter:
             raise ProcessFailedError("the snapshotter is not running")
         return self._process
 
-    @property
-    def log(self) -> str:
-        """Everything the daemon, and its predecessors before a restart, have logged."""
-        processes = [*self._ended, *([self._process] if self._process else [])]
-        return "\n".join(line for process in processes for line in process.lines())
+    def fs_log(self) -> list[str]:
+        """Return what the fs server logged; its lines are in the file before a read fails for what they tell."""
+        log = self.root / "fs.log"
+        return log.read_text(errors="replace").splitlines() if log.exists() else []
 
     def wait_for_log(self, pattern: str, *, deadline_seconds: float = 10.0) -> str:
         """Return the first log line that `pattern` is found in.
@@ -93,7 +86,7 @@ class Snapshotter:
         """
         if self._process is not None:
             self._ended.append(self._process)
-        words = ("--address", self.socket, "--root", self.root, "--config", self._config)
+        words = ("--address", self.socket, "--root", self.root)
         self._process = LoggedProcess(
             [*COMMAND, "serve", *words, "--log-level", "debug"], cwd=CHECKOUT
         )
@@ -127,7 +120,7 @@ class Snapshotter:
         processes, mounts = processes_under(self.directory), mounts_under(self.directory)
         if processes or mounts:
             raise ProcessFailedError(
-                f"stopped, but left {processes} and {mounts}\n{self.log[-4000:]}"
+                f"stopped, but left {processes} and {mounts}\n{self.process.tail()}"
             )
 
     def _clean_up(self) -> None:

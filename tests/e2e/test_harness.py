@@ -68,7 +68,8 @@ def test_the_image_holds_what_its_layers_say(
 ) -> None:
     ctr = overlay_containerd.ctr()
     ctr.pull(plain_name)
-    with mounted_image(ctr, plain_name, tmp_path / "view", snapshotter="overlayfs") as view:
+    diff_ids = PublishedImage(plain_name).diff_ids
+    with mounted_image(ctr, diff_ids, tmp_path / "view", snapshotter="overlayfs") as view:
         entries = read_tree(view / "specimens")
         assert compare_trees(view / "specimens", view / "specimens") == []
     assert "doomed-file" not in entries

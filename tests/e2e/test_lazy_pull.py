@@ -98,11 +98,10 @@ def test_the_lazy_tree_is_the_unpacked_tree(
 ) -> None:
     node.ctr.rpull(lazy_name)
     node.ctr.pull(plain_name)
+    plain, lazy = (PublishedImage(name).diff_ids for name in (plain_name, lazy_name))
     with (
-        mounted_image(
-            node.ctr, plain_name, tmp_path / "plain", snapshotter="overlayfs"
-        ) as expected,
-        mounted_image(node.ctr, lazy_name, tmp_path / "lazy", snapshotter="stargz") as actual,
+        mounted_image(node.ctr, plain, tmp_path / "plain", snapshotter="overlayfs") as expected,
+        mounted_image(node.ctr, lazy, tmp_path / "lazy", snapshotter="stargz") as actual,
     ):
         differences = compare_trees(expected, actual)
     # No layer says anything about the root directory itself: its time is that of the unpacking.

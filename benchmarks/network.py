@@ -18,13 +18,13 @@ _PIECE_BYTES = 64 << 10
 _QUEUED_PIECES = 256
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Traffic:
-    """What passed so far."""
+    """What passed."""
 
-    connections: int = 0
-    bytes_up: int = 0
-    bytes_down: int = 0
+    connections: int
+    bytes_up: int
+    bytes_down: int
 
 
 class Link:
@@ -34,18 +34,19 @@ class Link:
         self._delay_seconds = delay_seconds
         self._bytes_per_second = bytes_per_second
         self._free_at = 0.0
+        self.bytes_carried = 0
 
     def arrival(self, size: int) -> float:
         """Books the wire for ``size`` bytes; the time, on trio's clock, when the last one arrives."""
+        self.bytes_carried += size
         start = max(trio.current_time(), self._free_at)
         self._free_at = start + size / self._bytes_per_second
         return self._free_at + self._delay_seconds
 
 
-async def _carry(source: trio.SocketStream, sink: trio.SocketStream, link: Link) -> int:
-    """Moves bytes until the source ends; gives how many."""
+async def _carry(source: trio.SocketStream, sink: trio.SocketStream, link: Link) -> None:
+    """Moves bytes until the source ends."""
     send, receive = trio.open_memory_channel[tuple[float, bytes]](_QUEUED_PIECES)
-    total = 0
 
     async def deliver() -> None:
         async for arrival, data in receive:
@@ -57,30 +58,25 @@ async def _carry(source: trio.SocketStream, sink: trio.SocketStream, link: Link)
         nursery.start_soon(deliver)
         async with send:
             while data := await source.receive_some(_PIECE_BYTES):
-                total += len(data)
                 await send.send((link.arrival(len(data)), data))
-    return total
 
 
 async def forward(
     target: tuple[str, int], *, rtt_seconds: float, bytes_per_second: float
 ) -> Traffic:
     """Listens, forwards until SIGTERM or SIGINT, and tells what passed."""
-    traffic = Traffic()
+    connections = 0
     up = Link(delay_seconds=rtt_seconds / 2, bytes_per_second=float("inf"))
     down = Link(delay_seconds=rtt_seconds / 2, bytes_per_second=bytes_per_second)
 
     async def connect(client: trio.SocketStream) -> None:
-        traffic.connections += 1
+        nonlocal connections
+        connections += 1
         await trio.sleep(rtt_seconds)
         try:
             async with await trio.open_tcp_stream(*target) as server, trio.open_nursery() as both:
-
-                async def upward() -> None:
-                    traffic.bytes_up += await _carry(client, server, up)
-
-                both.start_soon(upward)
-                traffic.bytes_down += await _carry(server, client, down)
+                both.start_soon(_carry, client, server, up)
+                await _carry(server, client, down)
         except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
             pass  # either end may hang up when it likes
 
@@ -91,7 +87,7 @@ async def forward(
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for _ in signals:
                 nursery.cancel_scope.cancel()
-    return traffic
+    return Traffic(connections, up.bytes_carried, down.bytes_carried)
 
 
 def main() -> None:

@@ -99,7 +99,7 @@ def extract_toc(found: FoundToc, *, expected: Digest, limits: TocLimits | None =
             if member is None or member.name != TOC_NAME or not member.isreg():
                 raise NotEstargzError(f"no {TOC_NAME} where the footer says")
             raw = content[member.offset_data : member.offset_data + member.size]
-    except (CorruptMemberError, tarfile.TarError) as error:
+    except (CorruptMemberError, tarfile.TarError, ValueError, RecursionError) as error:
         raise TocError("", f"it cannot be unpacked: {error}") from error
     actual = Digest.of(raw)
     if actual != expected:

@@ -1,0 +1,96 @@
+import json
+
+import pytest
+from hypothesis import given, strategies as st
+
+from estargz.errors import TocError
+from estargz.toc import Toc, TocEntry, TocLimits, dump_toc, parse_toc
+from tests.strategies import toc_entries
+
+# As Go writes it: tabs, escaped HTML, a field nobody reads any more.
+_BY_GO = b"""{
+\t"version": 1,
+\t"entries": [
+\t\t{
+\t\t\t"name": "usr/lib/a\\u003cb\\u003e",
+\t\t\t"type": "reg",
+\t\t\t"size": 10485760,
+\t\t\t"modtime": "2024-05-01T00:00:00Z",
+\t\t\t"mode": 33261,
+\t\t\t"uid": 1000,
+\t\t\t"userName": "jo",
+\t\t\t"NumLink": 2,
+\t\t\t"offset": 300,
+\t\t\t"xattrs": {"security.capability": "AQAAAgAgAAAAAAAAAAAAAAAAAAA="},
+\t\t\t"digest": "sha256:w",
+\t\t\t"chunkSize": 4194304,
+\t\t\t"chunkDigest": "sha256:a"
+\t\t},
+\t\t{"name": "usr/lib/a<b>", "type": "chunk", "offset": 4100000, "chunkOffset": 4194304, "innerOffset": 5},
+\t\t{"name": "l", "type": "symlink", "linkName": "usr", "devMajor": 1, "devMinor": 2, "groupName": "g", "gid": 3}
+\t]
+}"""
+
+
+def test_a_toc_written_by_go() -> None:
+    file, chunk, link = parse_toc(_BY_GO).entries
+    assert file == TocEntry(
+        name="usr/lib/a<b>",
+        type="reg",
+        size=10485760,
+        modtime="2024-05-01T00:00:00Z",
+        mode=0o100755,
+        uid=1000,
+        user_name="jo",
+        offset=300,
+        xattrs={"security.capability": bytes.fromhex("0100000200200000000000000000000000000000")},
+        digest="sha256:w",
+        chunk_size=4194304,
+        chunk_digest="sha256:a",
+    )
+    assert (chunk.chunk_offset, chunk.inner_offset, chunk.chunk_size) == (4194304, 5, 0)
+    assert (link.link_name, link.dev_major, link.dev_minor, link.group_name) == ("usr", 1, 2, "g")
+
+
+@given(st.lists(toc_entries, max_size=5))
+def test_what_is_dumped_can_be_parsed(entries: list[TocEntry]) -> None:
+    toc = Toc(entries=entries)
+    assert parse_toc(dump_toc(toc)) == toc
+
+
+def test_dumping_leaves_out_what_is_zero() -> None:
+    raw = dump_toc(Toc(entries=[TocEntry(name="a", type="dir")]))
+    assert json.loads(raw) == {"version": 1, "entries": [{"name": "a", "type": "dir"}]}
+
+
+def test_extended_attributes_may_be_empty() -> None:
+    entry = TocEntry(name="a", type="dir", xattrs={"user.a": b""})
+    assert parse_toc(dump_toc(Toc(entries=[entry]))).entries == [entry]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"[]",
+        b'{"version": 1, "entries": [{}]}',
+        b'{"version": 1, "entries": [{"name": 7, "type": "reg"}]}',
+        b'{"version": 1, "entries": [{"name": "a", "type": "reg", "size": 1e99}]}',
+        b'{"version": 1, "entries": [{"name": "a", "type": "reg", "xattrs": {"a": "%"}}]}',
+        b'{"version": 1, "entries": [{"name": "\xff", "type": "reg"}]}',
+        b'{"x": ' + b"[" * 100_000,
+    ],
+    ids=["empty", "list", "no-name", "name-number", "size", "base64", "utf-8", "deep"],
+)
+def test_what_is_no_toc_is_refused(raw: bytes) -> None:
+    with pytest.raises(TocError):
+        parse_toc(raw)
+
+
+def test_limits() -> None:
+    raw = dump_toc(Toc(entries=[TocEntry(name="a", type="dir")] * 3))
+    with pytest.raises(TocError, match="not read"):
+        parse_toc(raw, limits=TocLimits(max_toc_bytes=len(raw) - 1))
+    with pytest.raises(TocError, match="3 entries"):
+        parse_toc(raw, limits=TocLimits(max_entries=2))
+    parse_toc(raw, limits=TocLimits(max_toc_bytes=len(raw), max_entries=3))

@@ -186,6 +186,7 @@ class LayoutImage:
 
     def __init__(self, name: LayoutName) -> None:
         self._name = name
+        self._creating = trio.Lock()
 
     def __repr__(self) -> str:
         return f"<LayoutImage {self._name}>"
@@ -228,19 +229,24 @@ class LayoutImage:
         self, digest: Digest, path: Path, *, on_progress: OnProgress | None = None
     ) -> None:
         """See ``ImageStore``."""
-        layout = await trio.to_thread.run_sync(OciLayout.create, self._name.path)
+        layout = await self._created_layout()
         report = partial(_report_from_thread, on_progress or _ignore_progress)
         add = partial(layout.add_blob, digest, path, on_progress=report)
         await trio.to_thread.run_sync(add)
 
     async def push_manifest(self, raw: bytes, media_type: str, *, tagged: bool) -> None:
         """See ``ImageStore``."""
-        layout = await trio.to_thread.run_sync(OciLayout.create, self._name.path)
+        layout = await self._created_layout()
         add = partial(layout.add_manifest, raw, media_type, tag=self._name.tag, listed=tagged)
         await trio.to_thread.run_sync(add)
 
     def _layout(self) -> OciLayout:
         return OciLayout(self._name.path)
+
+    async def _created_layout(self) -> OciLayout:
+        # Several blobs may be pushed at once, and each may be the first.
+        async with self._creating:
+            return await trio.to_thread.run_sync(OciLayout.create, self._name.path)
 
     def _size(self, digest: Digest) -> int:
         size = self._layout().blob_bytes(digest)

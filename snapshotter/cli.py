@@ -40,8 +40,6 @@ def completion(shell: str) -> None:
 pyestargz.add_command(convert)
 pyestargz.add_command(inspect)
 pyestargz.add_command(serve)
-pyestargz.add_command(convert)
-pyestargz.add_command(inspect)
 pyestargz.add_command(completion)
 
 

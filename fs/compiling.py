@@ -19,6 +19,7 @@ from registry.digest import Digest
 from registry.errors import InvalidDigestError
 
 OPAQUE_XATTR = b"trusted.overlay.opaque"
+_TRUSTED = "trusted."
 _WHITEOUT_PREFIX = b".wh."
 _OPAQUE_MARK = b".wh..wh..opq"
 _HIDDEN_AT_ROOT = {PREFETCH_LANDMARK.encode(), NO_PREFETCH_LANDMARK.encode()}
@@ -125,8 +126,11 @@ class _Compiler:
             self._inodes.set_data_offset(index, self._place(entry, pieces))
 
     def _set_xattrs(self, index: int, entry: TocEntry) -> None:
-        if entry.xattrs:
-            self._inodes.set_xattrs(index, {k.encode(): v for k, v in entry.xattrs.items()})
+        # As when containerd unpacks: an image may not set what is the administrator's, overlayfs's marks above all.
+        names = (name for name in entry.xattrs if not name.startswith(_TRUSTED))
+        xattrs = {name.encode(): entry.xattrs[name] for name in names}
+        if xattrs:
+            self._inodes.set_xattrs(index, xattrs)
 
     def _enter(self, path: Path, attributes: Attributes, name: str) -> int:
         """Adds an inode under a path, making the parents that are missing."""

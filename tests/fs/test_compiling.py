@@ -106,6 +106,13 @@ def test_an_opaque_mark_becomes_an_attribute() -> None:
     assert image.inodes.children(directory) == {}
 
 
+def test_an_image_cannot_set_attributes_of_the_administrator() -> None:
+    xattrs = {"trusted.overlay.redirect": b"/etc", "trusted.note": b"", "security.capability": b"x"}
+    image = compile_entries(entry("d", "dir", xattrs=xattrs), entry("f", xattrs=xattrs))
+    for path in ("d", "f"):
+        assert image.inodes.xattrs(find(image, path)) == {b"security.capability": b"x"}
+
+
 def test_landmarks_are_hidden_at_the_root_only() -> None:
     image = compile_entries(entry(NO_PREFETCH_LANDMARK), entry(f"a/{NO_PREFETCH_LANDMARK}"))
     assert image.inodes.children(ROOT).keys() == {b"a"}

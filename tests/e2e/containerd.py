@@ -89,7 +89,7 @@ class Containerd:
             config += _PLUGIN.format(name=name, socket=socket, directory=self.directory)
         self._config = self.directory / "config.toml"
         self._config.write_text(config)
-        self._process: LoggedProcess | None = None
+        self._processes: list[LoggedProcess] = []
 
     def __enter__(self) -> Self:
         try:
@@ -110,9 +110,9 @@ class Containerd:
     @property
     def process(self) -> LoggedProcess:
         """The running daemon."""
-        if self._process is None:
+        if not self._processes:
             raise ProcessFailedError("containerd is not running")
-        return self._process
+        return self._processes[-1]
 
     def ctr(self, *, namespace: str = "default") -> Ctr:
         """Return the command line client for one namespace."""
@@ -124,7 +124,7 @@ class Containerd:
         Raises:
             ProcessFailedError: It does not serve within the deadline.
         """
-        self._process = LoggedProcess(["containerd", "--config", self._config])
+        self._processes.append(LoggedProcess(["containerd", "--config", self._config]))
         with grpc.insecure_channel(
             f"unix:{self.socket}",
             options=[
@@ -138,9 +138,9 @@ class Containerd:
             try:
                 answer = check(b"", timeout=20, wait_for_ready=True)
             except grpc.RpcError as error:
-                raise ProcessFailedError(f"{error}\n{self._process.tail()}") from error
+                raise ProcessFailedError(f"{error}\n{self.process.tail()}") from error
         if answer != _SERVING:
-            raise ProcessFailedError(f"containerd says {answer!r}\n{self._process.tail()}")
+            raise ProcessFailedError(f"containerd says {answer!r}\n{self.process.tail()}")
 
     def stop(self) -> None:
         """Stop the daemon; containers go on, as in an upgrade."""
@@ -152,14 +152,14 @@ class Containerd:
         Raises:
             LeftoverError: Something would not go.
         """
-        if self._process is not None:
-            if self._process.is_running:
-                self._remove_containers()
-            self._process.stop()
+        if self._processes and self.process.is_running:
+            self._remove_containers()
+            self.process.stop()
         kill_processes_under(self.directory)
         unmount_all_under(self.directory)
-        if self._process is not None:
-            self._process.join_log()
+        for process in self._processes:
+            process.stop()
+            process.join_log()
         processes, mounts = processes_under(self.directory), mounts_under(self.directory)
         if processes or mounts:
             raise LeftoverError(f"containerd left {processes} and {mounts}")

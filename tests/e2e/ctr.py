@@ -3,6 +3,7 @@
 import itertools
 import os
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -110,6 +111,24 @@ class Ctr:
         """Return the keys of a snapshotter's snapshots."""
         lines = self("snapshots", "--snapshotter", snapshotter, "ls").splitlines()[1:]
         return {line.split()[0] for line in lines}
+
+    def wait_for_snapshotter(self, snapshotter: str, *, deadline_seconds: float = 20.0) -> None:
+        """Wait until containerd has connected to a snapshotter that was restarted.
+
+        containerd tells nobody when it has: each call makes it try, and fails until it could. Unlike kubelet, ctr does not ask again.
+
+        Raises:
+            CommandFailedError: It has not by the deadline, or fails in another way.
+        """
+        end = time.monotonic() + deadline_seconds
+        while True:
+            try:
+                self.snapshot_keys(snapshotter=snapshotter)
+            except CommandFailedError as error:
+                if "unavailable" not in str(error) or time.monotonic() > end:
+                    raise
+            else:
+                return
 
     def _target(self) -> list[str]:
         return ["--address", os.fspath(self.socket), "--namespace", self.namespace]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.images import default_cache, pause_image
+from tests.e2e.leftovers import kill_processes_under, unmount_all_under
 from tests.e2e.snapshotter_process import CHECKOUT, cli_argv, cli_environment
 from tests.real_registry import RealRegistry
 
@@ -28,26 +29,36 @@ _WITHOUT_FUSE = (
 
 @pytest.fixture
 def state() -> Iterator[Path]:
-    """A directory everybody may use."""
+    """A directory everybody may use; whatever was started on it by mistake is ended."""
     with tempfile.TemporaryDirectory(prefix="pyestargz-cli-") as name:
         directory = Path(name)
         directory.chmod(0o777)
-        yield directory
+        try:
+            yield directory
+        finally:
+            kill_processes_under(directory)
+            unmount_all_under(directory)
 
 
-def _assert_fails(
-    words: Sequence[str | Path], expected: str, *, prefix: Sequence[str] = ()
+def _run(
+    words: Sequence[str | Path], *, prefix: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
+    return subprocess.run(
         [*prefix, *cli_argv(words)],
         cwd="/",
         env=dict(cli_environment()),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=30,
         check=False,
     )
+
+
+def _assert_fails(
+    words: Sequence[str | Path], expected: str, *, prefix: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    done = _run(words, prefix=prefix)
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert "Traceback" not in done.stderr + done.stdout, done.stderr
     assert done.returncode in _documented_statuses() - {0}, done.stderr
@@ -115,17 +126,19 @@ def test_a_destination_registry_that_is_away(state: Path) -> None:
     _assert_fails(["convert", f"oci:{source}", f"{_UNREACHABLE}/x:1"], re.escape(_UNREACHABLE))
 
 
-@pytest.mark.parametrize("words", [["convert"], ["no-such-command"], ["serve", "--no-such-option"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["convert"],
+        ["no-such-command"],
+        ["serve", "--no-such-option"],
+        ["serve", "--log-level", "loud"],
+        ["serve", "--config", "/no/such/file.toml"],
+    ],
+    ids=" ".join,
+)
 def test_arguments_nobody_understands(words: list[str]) -> None:
-    done = subprocess.run(
-        cli_argv(words),
-        cwd="/",
-        env=dict(cli_environment()),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = _run(words)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("Error: ")
@@ -137,22 +150,12 @@ def test_a_state_directory_that_cannot_be_made(state: Path) -> None:
 
 
 @pytest.mark.fuse
-def test_a_configuration_file_that_is_not_there(state: Path) -> None:
-    _assert_fails(_serve(state, "--config", state / "none.toml"), r"none\.toml")
-
-
-@pytest.mark.fuse
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("no = [", "config.toml"),
-        ("no_such_key = 1\n", "no_such_key"),
-        ('noprefetch = "x"\n', "noprefetch"),
-    ],
-)
-def test_a_configuration_nobody_understands(state: Path, text: str, expected: str) -> None:
-    (state / "config.toml").write_text(text)
-    _assert_fails(_serve(state, "--config", state / "config.toml"), expected)
+@pytest.mark.parametrize("content", ["no = [", "\xff\xfe"])
+def test_a_configuration_nobody_can_read(state: Path, content: str) -> None:
+    config = state / "config.toml"
+    config.write_bytes(content.encode("latin-1"))
+    done = _assert_fails(_serve(state, "--config", config), r"config\.toml")
+    assert done.returncode == 2
 
 
 @pytest.mark.fuse
@@ -166,5 +169,6 @@ def test_a_user_who_may_not_mount(state: Path) -> None:
 
 
 @pytest.mark.fuse
-def test_stopping_what_does_not_run(state: Path) -> None:
-    _assert_fails(["serve", "--stop", "--root", state / "root"], "not running|no .*runs|nothing")
+def test_stopping_what_does_not_run_is_no_error(state: Path) -> None:
+    done = _run(["serve", "--stop", "--address", state / "socket", "--root", state / "root"])
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

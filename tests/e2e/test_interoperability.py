@@ -72,9 +72,10 @@ def test_an_image_of_stargz_snapshotters_converter_is_lazy(
 def test_an_ordinary_image_is_pulled_by_containerd_alone(
     node: Node, plain_name: str, new_accesses: Callable[[], list[Access]]
 ) -> None:
+    layers = set(PublishedImage(plain_name).layer_digests)
     new_accesses()
     node.cri.pull(plain_name)
     container = node.cri.run_container(node.cri.run_pod(), plain_name, ["sleep", "1000"])
     assert node.cri.exec(container, _PRINT).stdout == "1\n"
-    assert set(PublishedImage(plain_name).layer_digests) <= node.pod_ctr.content_digests()
+    assert layers <= node.pod_ctr.content_digests()
     assert [access for access in new_accesses() if not access.is_containerd] == []

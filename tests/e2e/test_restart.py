@@ -26,6 +26,7 @@ def test_containers_read_on_when_the_snapshotter_is_killed(node: Node, lazy_name
         node.snapshotter.kill()
         assert container.ask(_BIG) == digest(big_file())
         node.snapshotter.start()
+        ctr.wait_for_snapshotter("stargz")
         assert ctr.snapshot_keys(snapshotter="stargz") == snapshots
         assert ctr.run(lazy_name, ["python3", "-c", "print(2)"], snapshotter="stargz") == "2\n"
         assert container.ask("/specimens/rewritten") == digest(b"second version\n")
@@ -37,6 +38,7 @@ def test_an_image_pulled_before_a_full_stop_runs_after_it(node: Node, lazy_name:
     assert ctr.run(lazy_name, ["python3", "-c", "print(1)"], snapshotter="stargz") == "1\n"
     node.snapshotter.stop()
     node.snapshotter.start()
+    ctr.wait_for_snapshotter("stargz")
     assert ctr.run(lazy_name, ["python3", "-c", "print(2)"], snapshotter="stargz") == "2\n"
 
 

@@ -24,14 +24,13 @@ def parse_size(text: str) -> int:
 
 
 def format_size(size: int) -> str:
-    """A size in three digits, in decimal units as transfers are measured."""
+    """A size in two or three digits, in decimal units as transfers are measured."""
+    if size < _STEP:
+        return f"{size} B"
     value = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < _STEP - 0.5:
-            return (
-                f"{value:.0f} {unit}"
-                if unit == "B" or value >= _STEP / 10
-                else f"{value:.1f} {unit}"
-            )
+    for unit in ("kB", "MB", "GB", "TB"):
         value /= _STEP
-    return f"{value:.1f} TB"
+        digits = 1 if round(value, 1) < _STEP / 10 else 0
+        if round(value, digits) < _STEP:
+            return f"{value:.{digits}f} {unit}"
+    return f"{value:.0f} TB"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import click
@@ -96,34 +97,42 @@ def _bars(console: Console) -> Progress:
     return Progress(*columns, console=console)
 
 
+@dataclass(slots=True)
+class _Bar:
+    task: TaskID
+    phase: Phase
+    total: int
+
+
 class _Bars:
     """One bar for each layer, starting afresh with each phase."""
 
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._tasks: dict[Digest, TaskID] = {}
-        self._phases: dict[Digest, Phase] = {}
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._bars: dict[Digest, _Bar] = {}
 
     def receive(self, event: Event) -> None:
         match event:
             case LayerStarted(digest, blob_bytes):
                 description = _describe(digest, Phase.FETCH.value)
-                self._phases[digest] = Phase.FETCH
-                self._tasks[digest] = self._bars.add_task(description, total=blob_bytes)
+                task = self._progress.add_task(description, total=blob_bytes)
+                self._bars[digest] = _Bar(task, Phase.FETCH, blob_bytes)
             case LayerAdvanced(digest, phase, delta, total):
                 self._advance(digest, phase, delta, total)
             case LayerPushed(digest, was_there):
-                state = "was there" if was_there else "pushed"
-                self._bars.update(self._tasks[digest], description=_describe(digest, state))
+                bar = self._bars[digest]
+                state = _describe(digest, "was there" if was_there else "pushed")
+                self._progress.update(bar.task, description=state, completed=bar.total)
             case LayerFinished():
                 pass
 
     def _advance(self, digest: Digest, phase: Phase, delta: int, total: int) -> None:
-        task = self._tasks[digest]
-        if self._phases[digest] is not phase:
-            self._phases[digest] = phase
-            self._bars.reset(task, total=total, description=_describe(digest, phase.value))
-        self._bars.advance(task, delta)
+        bar = self._bars[digest]
+        if bar.phase is not phase:
+            bar.phase, bar.total = phase, total
+            description = _describe(digest, phase.value)
+            self._progress.reset(bar.task, total=total, description=description)
+        self._progress.advance(bar.task, delta)
 
 
 class _Lines:

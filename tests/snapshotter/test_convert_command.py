@@ -1,0 +1,64 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from snapshotter.cli import run
+from tests.estargz.layouts import Layer, Layout
+from tests.strategies import Node, build_tar
+
+_TAR = build_tar([Node(name="a", content=b"a" * 9000)])
+
+
+def _make_image(directory: Path) -> str:
+    layout = Layout(directory)
+    layout.name(layout.add_image([Layer(tar=_TAR)]))
+    return f"oci:{directory}"
+
+
+def test_a_directory_is_converted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = _make_image(tmp_path / "in"), f"oci:{tmp_path / 'out'}:tag"
+    assert run(["convert", source, target]) == 0
+    layer, names, sizes, digest = capsys.readouterr().out.splitlines()
+    assert layer.count("sha256:") == 2
+    assert names == f"{source} -> {target}"
+    assert sizes.startswith("1 layers")
+    manifest = tmp_path / "out" / "blobs" / digest.replace(":", "/")
+    assert json.loads(manifest.read_bytes())["layers"][0]["annotations"]
+
+
+def test_json_is_all_that_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = _make_image(tmp_path / "in"), f"oci:{tmp_path / 'out'}"
+    options = ["--json", "--chunk-size", "4KiB", "--compression-level", "1", "--threads", "1"]
+    assert run(["convert", source, target, *options, "--work-dir", str(tmp_path)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["source"], document["target"]) == (source, target)
+    # The landmark, and three chunks of one file.
+    assert document["images"][0]["layers"][0]["tocEntries"] == 4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--chunk-size", "4095"],
+        ["--chunk-size", "1GiB"],
+        ["--chunk-size", "big"],
+        ["--compression-level", "0"],
+        ["--compression-level", "13"],
+        ["--threads", "0"],
+        ["--work-dir", "/nonexistent"],
+    ],
+    ids=" ".join,
+)
+def test_options_out_of_range_are_usage_errors(
+    options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["convert", "oci:a", "oci:b", *options]) == 2
+    assert options[0] in capsys.readouterr().err
+
+
+def test_an_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["convert", f"oci:{tmp_path}", f"oci:{tmp_path / 'out'}"]) == 1
+    error = capsys.readouterr().err
+    assert str(tmp_path) in error
+    assert error.count("\n") == 1

@@ -24,7 +24,7 @@ from snapshotter.proto import snapshots_pb2_grpc
 from snapshotter.records import SnapshotRecords
 from snapshotter.service import SnapshotsService
 from snapshotter.snapshots import Snapshots
-from snapshotter.unix_socket import is_listening, listening
+from snapshotter.unix_socket import Process, is_listening, listening
 
 _log = logging.getLogger(__name__)
 # Each waits at most for one layer to be opened; containerd asks for few at a time.
@@ -69,19 +69,22 @@ def stop(settings: ServeSettings) -> None:
 
     Raises:
         FsServerError: one of them does not end.
+        OSError: a socket may not be opened.
     """
     with listening(settings.address) as daemon:
         if daemon is not None:
             daemon.terminate()
-            if not daemon.wait(timeout_seconds=_STOP_SECONDS):
-                raise FsServerError(f"the daemon, process {daemon.pid}, does not end")
+            _wait_for_end(daemon)
     with listening(settings.fs_socket) as server:
-        if server is None:
-            return
-        with FsClient(settings.fs_socket, lambda: False) as client:
-            client.stop()
-        if not server.wait(timeout_seconds=_STOP_SECONDS):
-            raise FsServerError(f"process {server.pid} does not end")
+        if server is not None:
+            with FsClient(settings.fs_socket, lambda: False) as client:
+                client.stop()
+            _wait_for_end(server)
+
+
+def _wait_for_end(process: Process) -> None:
+    if not process.wait(timeout_seconds=_STOP_SECONDS):
+        raise FsServerError(f"process {process.pid} does not end; its log may tell why")
 
 
 def _check_privileges() -> None:

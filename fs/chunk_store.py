@@ -74,6 +74,11 @@ class ChunkStore:
         return [i for i in indices if not bits[i >> 3] >> (i & 7) & 1]
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no chunk is present."""
+        return self._present_chunks == 0
+
+    @property
     def is_complete(self) -> bool:
         """Whether every chunk is present."""
         return self._present_chunks == len(self._chunks)

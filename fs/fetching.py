@@ -79,6 +79,12 @@ class Fetcher:
         self._flights: dict[int, Flight] = {}
         self.verify_failures = 0
         self.last_error = ""
+        # Compressed bytes that need not be fetched again; a member's chunks come and are kept together.
+        self.landed_bytes = 0 if store.is_empty else self._count_landed()
+
+    def _count_landed(self) -> int:
+        members = self._chunks.members()
+        return sum(m.end - m.start for m in members if not self._store.missing(m.chunks))
 
     def __repr__(self) -> str:
         return f"<Fetcher {self._blob.digest} {len(self._flights)} in flight>"
@@ -161,6 +167,7 @@ class Fetcher:
         else:
             await trio.to_thread.run_sync(self._decode_and_write, member, data)
         self._store.mark_present(member.chunks)
+        self.landed_bytes += member.end - member.start
 
     def _decode_and_write(self, member: Member, data: bytes) -> None:
         spans = [self._chunks.inner_span(index) for index in member.chunks]

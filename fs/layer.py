@@ -89,24 +89,16 @@ class Layer:
     def statistics(self) -> LayerStatistics:
         """What is here now, and what it cost."""
         blob, store = self.blob.statistics(), self.store.statistics()
+        landed = self._blob_bytes if self.store.is_complete else self._fetcher.landed_bytes
         return LayerStatistics(
             layer=self.digest,
             reference=self.blob.reference,
             blob_bytes=self._blob_bytes,
-            landed_bytes=self._landed_bytes(),
+            landed_bytes=landed,
             content_bytes=store.content_bytes,
             present_bytes=store.present_bytes,
             requests=blob.requests,
             received_bytes=blob.bytes_received,
             verify_failures=self._fetcher.verify_failures,
             last_error=self._fetcher.last_error,
-        )
-
-    def _landed_bytes(self) -> int:
-        if self.store.is_complete:
-            return self._blob_bytes
-        return sum(
-            member.end - member.start
-            for member in self.image.chunks.members()
-            if not self.store.missing(member.chunks)
         )

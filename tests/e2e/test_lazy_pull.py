@@ -110,6 +110,9 @@ def test_the_lazy_tree_is_the_unpacked_tree(
 
 def test_everything_goes_when_the_image_goes(node: Node, lazy_name: str) -> None:
     node.ctr.rpull(lazy_name)
+    kept = node.snapshotter.root / "stargz" / "layers" / "sha256"
     assert len(node.ctr.snapshot_keys(snapshotter="stargz")) == 4
+    assert len(list(kept.iterdir())) == 4
     node.ctr("images", "rm", "--sync", lazy_name)
     assert node.ctr.snapshot_keys(snapshotter="stargz") == set()
+    assert list(kept.iterdir()) == []

@@ -20,6 +20,7 @@ from fs.chunk_table import ChunkTable, Member
 from fs.compiling import LayerImage
 from fs.errors import ChunkUnavailableError, StaleLayerError
 from fs.layer_blob import LayerBlob
+from fs.read_ahead import ReadAhead, ReadAheadSettings
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ _log = logging.getLogger(__name__)
 class FetchSettings:
     """How fetching trades requests against bytes."""
 
+    read_ahead: ReadAheadSettings = field(default_factory=ReadAheadSettings)
     max_request_bytes: int = 8 << 20
     read_through_bytes: int = 16 << 10  # a gap this small costs less than another request
     inline_decode_bytes: int = 64 << 10  # below, a thread costs more than the decoding
@@ -77,6 +79,7 @@ class Fetcher:
         self._store = store
         self._settings = settings
         self._flights: dict[int, Flight] = {}
+        self._read_ahead = ReadAhead(settings.read_ahead)
         self.verify_failures = 0
         self.last_error = ""
         # Compressed bytes that need not be fetched again; a member's chunks come and are kept together.
@@ -109,11 +112,27 @@ class Fetcher:
 
     def _join(self, numbers: Sequence[int]) -> list[Flight]:
         new = [number for number in numbers if number not in self._flights]
-        for number in new:
-            self._flights[number] = Flight(number)
-        for request in plan_requests(new, self._chunks, self._settings):
-            self._nursery.start_soon(self._fly, [self._flights[number] for number in request])
+        for needed in plan_requests(new, self._chunks, self._settings):
+            request = needed + self._following(needed)
+            flights = [Flight(number) for number in request]
+            self._flights.update(zip(request, flights, strict=True))
+            self._nursery.start_soon(self._fly, flights)
         return [self._flights[number] for number in numbers]
+
+    def _following(self, needed: Sequence[int]) -> list[int]:
+        """The members behind those of a request that should come along, because they are being read in sequence."""
+        start = self._chunks.member(needed[0]).start
+        window = self._read_ahead.window(start)
+        following: list[int] = []
+        for number in range(needed[-1] + 1, len(self._chunks.members())):
+            member = self._chunks.member(number)
+            missing = number not in self._flights and self._store.missing(member.chunks)
+            if member.end - start > window or not missing:
+                break
+            following.append(number)
+        end = self._chunks.member((following or needed)[-1]).end
+        self._read_ahead.sent(end=end, window=window)
+        return following
 
     async def _fly(self, flights: Sequence[Flight]) -> None:
         """Brings the members of one request, in blob order."""

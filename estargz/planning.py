@@ -183,11 +183,11 @@ def _chunks(entry: TarEntry, first: TocEntry, chunk_bytes: int) -> Iterator[tupl
 
 
 def _modtime(entry: TarEntry) -> str:
-    if floor(entry.mtime) in {0, _YEAR_ONE}:
-        return ""
     try:
+        if floor(entry.mtime) in {0, _YEAR_ONE}:
+            return ""
         moment = _EPOCH + timedelta(seconds=floor(entry.mtime + 0.5))
-    except OverflowError as error:
+    except (OverflowError, ValueError) as error:
         reason = f"its modification time, {entry.mtime}, is not in the years 1 to 9999"
         raise UnsupportedTarError(entry.name, reason) from error
     return moment.isoformat().replace("+00:00", "Z")

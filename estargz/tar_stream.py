@@ -20,6 +20,7 @@ _XATTR_PREFIX = "SCHILY.xattr."
 _OWN_NAMES = frozenset({TOC_NAME, PREFETCH_LANDMARK, NO_PREFETCH_LANDMARK})
 # The Go reader has the same limit for one extension header; nothing real comes near it.
 _MAX_READ_BYTES = 1 << 20
+_MAX_NUMBER = (1 << 32) - 1
 _TYPES = {
     tarfile.REGTYPE: "reg",
     tarfile.AREGTYPE: "reg",
@@ -121,9 +122,6 @@ class _TarView:
     def tell(self) -> int:
         return self._position
 
-    def close(self) -> None:
-        pass
-
 
 class _IgnoredGlobals(dict[str, str]):
     """Takes the place of the global PAX headers that ``tarfile`` would apply to what follows."""
@@ -135,9 +133,9 @@ class _IgnoredGlobals(dict[str, str]):
 def _parse(tar: memoryview) -> Iterator[TarEntry]:
     if not tar.nbytes:
         return
-    name = ""
+    name = "(the first)"
     try:
-        # "_TarView" has the four methods that reading uses.
+        # "_TarView" has the three methods that reading uses.
         with tarfile.open(
             fileobj=_TarView(tar),  # type: ignore[call-overload]
             mode="r:",
@@ -159,8 +157,6 @@ def _parse(tar: memoryview) -> Iterator[TarEntry]:
     # tarfile takes a damaged header for the end, which would lose all that follows.
     if any(tar[end : end + tarfile.BLOCKSIZE]):
         raise UnsupportedTarError(name, f"what follows it, at byte {end} of the tar, is no header")
-    if end > tar.nbytes:
-        raise UnsupportedTarError(name, "the tar is cut short")
 
 
 def _entry(info: tarfile.TarInfo, *, previous_end: int) -> TarEntry:
@@ -202,8 +198,15 @@ def _refuse_unrepresentable(info: tarfile.TarInfo) -> None:
             raise UnsupportedTarError(info.name, reason)
         if "\0" in text:
             raise UnsupportedTarError(info.name, f"its {what} contains a NUL byte")
+    _refuse_absurd_numbers(info)
+
+
+def _refuse_absurd_numbers(info: tarfile.TarInfo) -> None:
     if info.size < 0:
         raise UnsupportedTarError(info.name, f"its size is {info.size}")
+    for number in (info.uid, info.gid, info.devmajor, info.devminor):
+        if not 0 <= number <= _MAX_NUMBER:
+            raise UnsupportedTarError(info.name, f"its owner or device number {number} is absurd")
 
 
 def _xattrs(info: tarfile.TarInfo) -> dict[str, bytes]:

@@ -60,6 +60,11 @@ def test_a_large_layer_with_many_batches(tmp_path: Path, threads: int) -> None:
     assert 0 <= finished.uncompressed_bytes - sum(reports) <= finished.uncompressed_bytes // 3
 
 
+def test_an_empty_file_is_an_empty_layer(tmp_path: Path) -> None:
+    blob, _, _ = _convert(tmp_path, b"", threads=1)
+    assert blob == write_blob(b"").data
+
+
 def test_the_work_stops_when_its_reports_are_refused(tmp_path: Path) -> None:
     def refuse(_delta: int) -> None:
         raise _StoppedError

@@ -54,6 +54,13 @@ def test_what_does_not_hold_the_content_is_corrupt(member: bytes) -> None:
         inflate_all(member, max_bytes=100, blob_offset=77)
 
 
+def test_a_wrong_checksum_is_noticed_where_the_whole_member_is_wanted() -> None:
+    member = bytearray(gzip.compress(b"abc"))
+    member[-8] ^= 1
+    with pytest.raises(CorruptMemberError, match="checksum"):
+        inflate_all(bytes(member), max_bytes=100, blob_offset=0)
+
+
 def test_more_content_than_there_is_cannot_be_had() -> None:
     with pytest.raises(CorruptMemberError, match="3 bytes of content, expected 4"):
         inflate(gzip.compress(b"abc"), size=4, blob_offset=0)

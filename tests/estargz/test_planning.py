@@ -143,6 +143,12 @@ def test_a_time_that_cannot_be_written_is_refused(mtime: int) -> None:
         _toc(Node(name="f", mtime=mtime))
 
 
+@pytest.mark.parametrize("mtime", ["nan", "inf", "-inf", "1e300"])
+def test_a_time_that_is_none_is_refused(mtime: str) -> None:
+    with pytest.raises(UnsupportedTarError, match="modification time"):
+        _toc(Node(name="f", pax={"mtime": mtime}))
+
+
 @pytest.mark.parametrize(
     "options",
     [

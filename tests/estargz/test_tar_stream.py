@@ -227,6 +227,33 @@ def test_names_of_extended_attributes_must_be_utf8() -> None:
         _read(_by_go(_pax_record(b"SCHILY.xattr.user.\xe9", b"x"), "a"))
 
 
+@pytest.mark.parametrize(
+    "node",
+    [
+        Node(name="a", uid=1 << 32),
+        Node(name="a", gid=-1),
+        Node(name="a", kind="char", device=(1 << 40, 0)),
+        Node(name="a", pax={"uid": str(1 << 70)}),
+    ],
+    ids=["uid", "gid", "device", "huge"],
+)
+def test_numbers_that_no_system_has_are_refused(node: Node) -> None:
+    tar_format = tarfile.PAX_FORMAT if node.pax else tarfile.GNU_FORMAT
+    with pytest.raises(UnsupportedTarError, match="absurd"):
+        _read(build_tar([node], tar_format=tar_format))
+
+
+def test_a_negative_size_is_refused() -> None:
+    tar = build_tar([Node(name="a", pax={"size": "-512"})])
+    with pytest.raises(UnsupportedTarError):
+        _read(tar)
+
+
+def test_what_is_no_tar_at_all_is_refused() -> None:
+    with pytest.raises(UnsupportedTarError, match="damaged"):
+        _read(b"no tar" * 500)
+
+
 def test_owner_names_may_be_anything() -> None:
     node = Node(name="a", user_name="jo\udce9")
     assert (

@@ -1,0 +1,93 @@
+"""A snapshotter over a fake layer server, called directly and through a real gRPC socket."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import grpc
+import pytest
+
+from snapshotter.directories import SnapshotDirectories
+from snapshotter.lazy_layers import LazyLayers
+from snapshotter.proto import snapshots_pb2_grpc
+from snapshotter.records import SnapshotRecords
+from snapshotter.service import SnapshotsService
+from snapshotter.snapshots import Snapshots
+from tests.fakes.layer_server import FakeLayerServer
+from tests.snapshotter.remote_snapshots import RemoteSnapshots
+
+ROOTED = {"containerd.io/gc.root": "2026-01-01T00:00:00Z"}
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Snapshots, and what they are made of."""
+
+    snapshots: Snapshots
+    records: SnapshotRecords
+    directories: SnapshotDirectories
+    layers: FakeLayerServer
+    work: Path
+
+
+@contextmanager
+def site_in(root: Path) -> Iterator[Site]:
+    """Snapshots over the state in a directory, as the daemon opens them."""
+    directories = SnapshotDirectories(root / "snapshotter")
+    layers = FakeLayerServer(root / "mnt")
+    with SnapshotRecords(root / "snapshotter" / "snapshots.db") as records:
+        snapshots = Snapshots(records, directories, LazyLayers(records, directories, layers))
+        snapshots.repair()
+        yield Site(snapshots, records, directories, layers, root / "work")
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A directory with a short name: overlay options and socket names have little room."""
+    with tempfile.TemporaryDirectory(prefix="snap-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def site(root: Path) -> Iterator[Site]:
+    with site_in(root) as site:
+        yield site
+
+
+@pytest.fixture(params=["direct", "grpc"])
+def snapshots(
+    request: pytest.FixtureRequest, site: Site, root: Path
+) -> Iterator[Snapshots | RemoteSnapshots]:
+    way: Literal["direct", "grpc"] = request.param
+    if way == "direct":
+        yield site.snapshots
+        return
+    server = grpc.server(ThreadPoolExecutor(8))
+    service = SnapshotsService(site.snapshots)
+    snapshots_pb2_grpc.add_SnapshotsServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+    server.add_insecure_port(f"unix:{root}/socket")
+    server.start()
+    try:
+        with grpc.insecure_channel(f"unix:{root}/socket") as channel:
+            yield RemoteSnapshots(channel)
+    finally:
+        server.stop(None).wait()
+
+
+def committed(
+    snapshots: Snapshots | RemoteSnapshots,
+    name: str,
+    parent: str = "",
+    labels: Mapping[str, str] = ROOTED,
+) -> str:
+    snapshots.prepare(f"{name}-active", parent, ROOTED)
+    snapshots.commit(name, f"{name}-active", labels)
+    return name
+
+
+def names(snapshots: Snapshots | RemoteSnapshots, *filters: str) -> set[str]:
+    return {record.name for record in snapshots.walk(filters)}

@@ -9,8 +9,10 @@ a table of contents (TOC) as its last tar entry and a footer that says where the
 
 and writing, the other way round,
 
-    tar_stream.py  the tar that comes in         writer.py   the blob that goes out
-    convert.py     a whole image in, a whole image out
+    layer_input.py  compressed layer -> tar       tar_stream.py   tar -> its entries, and where their bytes are
+    planning.py     entries -> members            writer.py       members -> blob, TOC, digests
 
-Everything but ``convert.py`` is pure: bytes and values in, bytes and values out.
+A whole image is converted by ``convert.py`` (with ``image_reading``, ``layer_pipeline``, ``layer_conversion`` and
+``image_rewriting``) and looked at by ``inspection.py``. These do I/O, through ``registry.images`` and temporary
+files; the formats above are pure: bytes and values in, bytes and values out.
 """

@@ -57,7 +57,7 @@ class TocLimits:
     max_toc_bytes: int = 512 << 20
     max_entries: int = 4_000_000
     max_path_bytes: int = 4095
-    max_depth: int = 512
+    max_depth: int = 2048
     max_chunk_bytes: int = 256 << 20
     max_content_bytes: int = 1 << 44
 

@@ -15,7 +15,7 @@ from snapshotter.inspect_command import inspect
 from snapshotter.serve_command import serve
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
 @click.version_option(
     package_name="pyestargz", prog_name="pyestargz", message="%(prog)s %(version)s"
 )
@@ -53,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = pyestargz.main(list(arguments), prog_name="pyestargz", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        click.echo(_usage_line(error), err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
@@ -64,6 +64,16 @@ def run(arguments: Sequence[str]) -> int:
         click.echo("\n".join(f"pyestargz: {line}" for line in _lines(error)), err=True)
         return foreseen
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _usage_line(error: click.ClickException) -> str:
+    message = " ".join(error.format_message().split())
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None:
+        return f"pyestargz: {message}"
+    # The sentence continues in parentheses.
+    path = context.command_path
+    return f"{path}: {message.removesuffix('.')} (see '{path} --help')"
 
 
 def _first_leaf(error: BaseException) -> BaseException:

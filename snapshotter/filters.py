@@ -13,6 +13,7 @@ does an empty one. Fields are ``name``, ``parent``, ``kind`` and ``labels.<name>
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -193,7 +194,7 @@ def _unquote(quoted: str) -> str:
         if byte is not None:
             return bytes([int(byte, 16)])
         if short is not None or long is not None:
-            return chr(int(short or long, 16)).encode()
+            return _character(int(short or long, 16))
         if octal is not None:
             return bytes([int(octal, 8)])
         if simple == quote:
@@ -204,5 +205,11 @@ def _unquote(quoted: str) -> str:
 
     try:
         return _ESCAPE.sub(replace, inner).decode()
-    except (OverflowError, UnicodeError) as error:
+    except UnicodeError as error:
         raise ValueError("not UTF-8") from error
+
+
+def _character(number: int) -> bytes:
+    if number > sys.maxunicode:
+        raise ValueError(f"{number:#x} is not a character")
+    return chr(number).encode()

@@ -1,0 +1,163 @@
+"""The daemon as processes: starting, stopping, restarting, refusing to start."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+from snapshotter.unix_socket import is_listening
+from tests.e2e.leftovers import (
+    kill_processes_under,
+    mounts_under,
+    processes_under,
+    unmount_all_under,
+)
+from tests.snapshotter.remote_snapshots import RemoteSnapshots
+
+pytestmark = pytest.mark.fuse
+
+
+class Home:
+    """Where one daemon lives."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.address = directory / "run" / "grpc.sock"
+        self.root = directory / "root"
+        self.notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notifications.bind(str(directory / "notify"))
+        self.notifications.settimeout(30)
+
+    def command(self, *options: str) -> list[str]:
+        words = [sys.executable, "-m", "snapshotter.cli", "serve"]
+        return [*words, f"--address={self.address}", f"--root={self.root}", *options]
+
+    @contextmanager
+    def serving(self, *options: str) -> Iterator[subprocess.Popen[str]]:
+        """A daemon that has said it is ready."""
+        environment = os.environ | {"NOTIFY_SOCKET": str(self.directory / "notify")}
+        with subprocess.Popen(
+            self.command(*options), stderr=subprocess.PIPE, text=True, env=environment
+        ) as daemon:
+            try:
+                assert self.notifications.recv(100) == b"READY=1"
+                yield daemon
+            finally:
+                daemon.kill()
+
+    @contextmanager
+    def snapshots(self) -> Iterator[RemoteSnapshots]:
+        with grpc.insecure_channel(f"unix:{self.address}") as channel:
+            yield RemoteSnapshots(channel)
+
+    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*options), capture_output=True, text=True, timeout=50, check=False
+        )
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    with tempfile.TemporaryDirectory(prefix="dmn-") as name:
+        home = Home(Path(name))
+        try:
+            yield home
+        finally:
+            home.notifications.close()
+            kill_processes_under(home.directory)
+            unmount_all_under(home.directory)
+
+
+def end(home: Home, daemon: subprocess.Popen[str], number: signal.Signals) -> list[dict[str, str]]:
+    daemon.send_signal(number)
+    assert home.notifications.recv(100) == b"STOPPING=1"
+    assert daemon.wait(timeout=30) == 0
+    assert daemon.stderr is not None
+    return [json.loads(line) for line in daemon.stderr]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ending_the_daemon_leaves_everything_mounted(home: Home, number: signal.Signals) -> None:
+    with home.serving() as daemon:
+        assert home.address.stat().st_mode & 0o777 == 0o600
+        assert home.address.parent.stat().st_mode & 0o777 == 0o700
+        assert home.root.stat().st_mode & 0o777 == 0o700
+        with home.snapshots() as snapshots:
+            snapshots.prepare("active", "", {"a": "1"})
+            before = snapshots.stat("active")
+        lines = end(home, daemon, number)
+    assert [line["msg"] for line in lines if line["level"] != "info"] == []
+    assert not home.address.exists()
+    mounts = mounts_under(home.directory)
+    assert is_listening(home.root / "fs.sock")
+    assert len(mounts) == 1
+    with home.serving(), home.snapshots() as snapshots:
+        assert snapshots.stat("active") == before
+        assert mounts_under(home.directory) == mounts
+    assert home.run("--stop").returncode == 0
+
+
+def test_a_killed_daemon_is_succeeded(home: Home) -> None:
+    with home.serving() as daemon:
+        daemon.kill()
+        daemon.wait(timeout=30)
+        assert home.address.exists()
+        with home.serving(), home.snapshots() as snapshots:
+            assert list(snapshots.walk()) == []
+        assert home.run("--stop").returncode == 0
+
+
+def test_stop_ends_all_and_leaves_nothing(home: Home) -> None:
+    with home.serving() as daemon:
+        done = home.run("--stop")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert daemon.wait(timeout=30) == 0
+        assert processes_under(home.root) == {}
+        assert mounts_under(home.directory) == []
+    assert home.run("--stop").returncode == 0
+
+
+def test_in_the_foreground_all_end_together(home: Home) -> None:
+    with home.serving("--foreground-fs") as daemon:
+        end(home, daemon, signal.SIGTERM)
+    with listening_ended(home):
+        assert mounts_under(home.directory) == []
+
+
+@contextmanager
+def listening_ended(home: Home) -> Iterator[None]:
+    """The fs server may still be ending when the daemon has ended; --stop waits for it."""
+    assert home.run("--stop").returncode == 0
+    assert processes_under(home.root) == {}
+    yield
+
+
+def test_two_daemons_do_not_share_a_root_or_an_address(home: Home) -> None:
+    with home.serving():
+        second = home.run(f"--address={home.directory}/other.sock")
+        assert second.returncode == 1
+        assert second.stderr.count("\n") == 1
+        assert f"another snapshotter already uses {home.root}" in second.stderr
+        third = home.run(f"--root={home.directory}/other")
+        assert third.returncode == 1
+        assert f"another process listens on {home.address}" in third.stderr.splitlines()[-1]
+        assert home.run("--stop", f"--root={home.directory}/other").returncode == 0
+
+
+def test_an_fs_server_that_cannot_start(home: Home) -> None:
+    home.root.mkdir()
+    (home.root / "stargz").write_text("in the way")
+    done = home.run()
+    assert done.returncode == 4
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("pyestargz: fs server: ")
+    assert processes_under(home.root) == {}

@@ -16,9 +16,8 @@ from snapshotter.cli import run
         ([], "pyestargz: Missing command (see 'pyestargz --help')"),
         (["nothing"], "pyestargz: No such command 'nothing' (see 'pyestargz --help')"),
         (
-            ["serve", "--config", "/no/such.toml"],
-            "pyestargz serve: Invalid value for '--config':"
-            + " File '/no/such.toml' does not exist (see 'pyestargz serve --help')",
+            ["serve", "--config", "/x.toml"],
+            "pyestargz serve: Invalid value for '--config': File '/x.toml' does not exist (see 'pyestargz serve --help')",
         ),
     ],
 )

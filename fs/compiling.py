@@ -22,7 +22,8 @@ OPAQUE_XATTR = b"trusted.overlay.opaque"
 _TRUSTED = "trusted."
 _WHITEOUT_PREFIX = b".wh."
 _OPAQUE_MARK = b".wh..wh..opq"
-_HIDDEN_AT_ROOT = {PREFETCH_LANDMARK.encode(), NO_PREFETCH_LANDMARK.encode()}
+_PREFETCH_LANDMARK = PREFETCH_LANDMARK.encode()
+_LANDMARKS = {_PREFETCH_LANDMARK, NO_PREFETCH_LANDMARK.encode()}
 _TYPE_BITS = {
     "dir": stat.S_IFDIR,
     "reg": stat.S_IFREG,
@@ -41,11 +42,19 @@ Path = tuple[bytes, ...]
 
 @dataclass(frozen=True, slots=True)
 class LayerImage:
-    """A compiled layer: its tree, its chunks, and the size of its data space in bytes."""
+    """A compiled layer.
+
+    Attributes:
+        inodes: its tree.
+        chunks: its content.
+        data_bytes: the size of its data space.
+        prefetch_end: where in the blob what a container reads first ends; None where no landmark says so.
+    """
 
     inodes: InodeTable
     chunks: ChunkTable
     data_bytes: int
+    prefetch_end: int | None
 
 
 def compile_layer(toc: Toc, *, toc_offset: int, limits: TocLimits | None = None) -> LayerImage:
@@ -71,6 +80,7 @@ class _Compiler:
         self._inodes = InodeTable()
         self._chunks = ChunkTable()
         self._data_end = 0
+        self._prefetch_end: int | None = None
         self._by_path: dict[Path, int] = {}
         self._hard_links: dict[Path, TocEntry] = {}
         self._whiteouts: dict[Path, TocEntry] = {}
@@ -88,11 +98,12 @@ class _Compiler:
         self._add_whiteouts()
         self._count_links()
         self._chunks.freeze(payload_bytes=self._toc_offset)
-        return LayerImage(self._inodes, self._chunks, self._data_end)
+        return LayerImage(self._inodes, self._chunks, self._data_end, self._prefetch_end)
 
     def _add(self, entry: TocEntry, pieces: list[TocEntry]) -> None:
         path = clean_path(entry.name, self._limits)
-        if len(path) == 1 and path[0] in _HIDDEN_AT_ROOT:
+        if len(path) == 1 and path[0] in _LANDMARKS:
+            self._prefetch_end = entry.offset if path[0] == _PREFETCH_LANDMARK else 0
             return
         if path and path[-1].startswith(_WHITEOUT_PREFIX):
             self._whiteouts[path] = entry

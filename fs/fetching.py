@@ -7,7 +7,7 @@ the next read starts a new one: nothing is remembered of a failure but its count
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import trio
@@ -18,11 +18,14 @@ from estargz.verify import VerifiedChunk
 from fs.chunk_store import ChunkStore
 from fs.chunk_table import ChunkTable, Member
 from fs.compiling import LayerImage
+from fs.demand_gate import DemandGate
 from fs.errors import ChunkUnavailableError, StaleLayerError
 from fs.layer_blob import LayerBlob
 from fs.read_ahead import ReadAhead, ReadAheadSettings
 
 _log = logging.getLogger(__name__)
+
+Pause = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +73,11 @@ class Fetcher:
         blob: LayerBlob,
         image: LayerImage,
         store: ChunkStore,
+        gate: DemandGate,
         settings: FetchSettings,
     ) -> None:
         self._nursery = nursery
+        self._gate = gate
         self._blob = blob
         self._image = image
         self._chunks = image.chunks
@@ -99,9 +104,10 @@ class Fetcher:
             ChunkUnavailableError: one of them could not be brought.
         """
         missing = self._store.missing(indices)
-        flights = self._join(sorted({self._chunks.member_number(index) for index in missing}))
-        for flight in flights:
-            await flight.landed.wait()
+        with self._gate.demand():
+            flights = self._join(sorted({self._chunks.member_number(index) for index in missing}))
+            for flight in flights:
+                await flight.landed.wait()
         for flight in flights:
             if flight.error is not None:
                 raise ChunkUnavailableError(
@@ -110,13 +116,40 @@ class Fetcher:
                     reason=str(flight.error),
                 ) from flight.error
 
+    def missing_members(self, end: int | None = None) -> list[int]:
+        """The members that are not here and that nobody is bringing, in blob order.
+
+        Args:
+            end: only those that begin before this blob offset.
+        """
+        if self._store.is_complete:
+            return []
+        return [
+            number
+            for number, member in enumerate(self._chunks.members())
+            if (end is None or member.start < end)
+            and number not in self._flights
+            and self._store.missing(member.chunks)
+        ]
+
+    async def bring(self, numbers: Sequence[int], pause: Pause) -> None:
+        """Brings members that nobody waits for, in one request; what fails is told by ``missing_members``.
+
+        A member becomes a flight only when its bytes are next: who wants a later one need not wait for those before.
+
+        Args:
+            numbers: the members, in blob order.
+            pause: waited for before each; the request stays open meanwhile.
+        """
+        await self._carry(numbers, {}, pause)
+
     def _join(self, numbers: Sequence[int]) -> list[Flight]:
         new = [number for number in numbers if number not in self._flights]
         for needed in plan_requests(new, self._chunks, self._settings):
             request = needed + self._following(needed)
-            flights = [Flight(number) for number in request]
-            self._flights.update(zip(request, flights, strict=True))
-            self._nursery.start_soon(self._fly, flights)
+            waiting = {number: Flight(number) for number in request}
+            self._flights.update(waiting)
+            self._nursery.start_soon(self._carry, request, waiting)
         return [self._flights[number] for number in numbers]
 
     def _following(self, needed: Sequence[int]) -> list[int]:
@@ -134,30 +167,48 @@ class Fetcher:
         self._read_ahead.sent(end=end, window=window)
         return following
 
-    async def _fly(self, flights: Sequence[Flight]) -> None:
-        """Brings the members of one request, in blob order."""
-        waiting = list(flights)
+    async def _carry(
+        self, numbers: Sequence[int], waiting: dict[int, Flight], pause: Pause | None = None
+    ) -> None:
+        """Brings the members of one request, in blob order.
+
+        Args:
+            numbers: the members.
+            waiting: the flights of those that have one; each is taken out when it has landed.
+            pause: members without a flight get one when it is their turn, after this.
+        """
+        start = self._chunks.member(numbers[0]).start
+        end = self._chunks.member(numbers[-1]).end
         try:
-            start = self._chunks.member(flights[0].member).start
-            end = self._chunks.member(flights[-1].member).end
             async with self._blob.stream(start=start, length=end - start) as pieces:
                 received = _Window(pieces, start)
-                for flight in flights:
-                    member = self._chunks.member(flight.member)
-                    await self._land(flight, await received.take(member.start, member.end))
-                    waiting.remove(flight)
+                for number in numbers:
+                    if pause is not None:
+                        await pause()
+                        self._depart(number, waiting)
+                    if number in waiting:
+                        member = self._chunks.member(number)
+                        data = await received.take(member.start, member.end)
+                        await self._land(waiting[number], data)
+                        del waiting[number]
                 async for (
                     _
                 ) in pieces:  # nothing: but only an answer read to its end frees its connection
                     pass
         except Exception as error:  # noqa: BLE001 - it is handed to those who wait; here it would end the server
-            for flight in waiting:
+            self.last_error = str(error)
+            for flight in waiting.values():
                 self._fail(flight, error)
         finally:
-            for flight in waiting:
+            for flight in waiting.values():
                 # Cancelled, when the server stops: who still waits must not take it for success.
                 flight.error = flight.error or StaleLayerError(str(self._blob.digest))
                 self._close(flight)
+
+    def _depart(self, number: int, waiting: dict[int, Flight]) -> None:
+        """Makes a flight for a member, unless it is here by now, or on its way for somebody else."""
+        if number not in self._flights and self._store.missing(self._chunks.member(number).chunks):
+            waiting[number] = self._flights[number] = Flight(number)
 
     async def _land(self, flight: Flight, data: bytes) -> None:
         """Puts a member into the store; wrong bytes are asked for once more."""

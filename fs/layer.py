@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import trio
+
 from fs.chunk_store import ChunkStore
 from fs.compiling import LayerImage
 from fs.fetching import Fetcher
@@ -58,8 +60,11 @@ class Layer:
         self.store = store
         self.blob = blob
         self.toc_digest = Digest.parse(record.toc_digest)
-        self._fetcher = fetcher
+        self.fetcher = fetcher
         self._blob_bytes = record.blob_bytes
+        # The layer is filled within this scope, which detaching cancels; afterwards the event is set.
+        self.filling = trio.CancelScope()
+        self.filled = trio.Event()
 
     def __repr__(self) -> str:
         return f"<Layer {self.number} {self.digest} {self.store!r}>"
@@ -83,13 +88,13 @@ class Layer:
         start = extent.offset + offset
         chunks = self.image.chunks.covering(start, start + size)
         if self.store.missing(chunks):
-            await self._fetcher.wait_present(chunks)
+            await self.fetcher.wait_present(chunks)
         return self.store.read(start, size)
 
     def statistics(self) -> LayerStatistics:
         """What is here now, and what it cost."""
         blob, store = self.blob.statistics(), self.store.statistics()
-        landed = self._blob_bytes if self.store.is_complete else self._fetcher.landed_bytes
+        landed = self._blob_bytes if self.store.is_complete else self.fetcher.landed_bytes
         return LayerStatistics(
             layer=self.digest,
             reference=self.blob.reference,
@@ -99,6 +104,6 @@ class Layer:
             present_bytes=store.present_bytes,
             requests=blob.requests,
             received_bytes=blob.bytes_received,
-            verify_failures=self._fetcher.verify_failures,
-            last_error=self._fetcher.last_error,
+            verify_failures=self.fetcher.verify_failures,
+            last_error=self.fetcher.last_error,
         )

@@ -13,8 +13,10 @@ from estargz.opening import FoundToc, extract_toc
 from estargz.toc import parse_toc
 from fs.chunk_store import ChunkStore
 from fs.compiling import LayerImage, compile_layer
+from fs.demand_gate import DemandGate
 from fs.errors import LayerStateError, StaleLayerError
 from fs.fetching import Fetcher, FetchSettings
+from fs.filling import Filler, FillSettings
 from fs.layer import Layer, LayerSource, LayerStatistics
 from fs.layer_blob import LayerBlob
 from fs.layer_directory import LayerDirectories, LayerRecord
@@ -39,11 +41,14 @@ class LayerTable:
         client: RegistryClient,
         directories: LayerDirectories,
         *,
-        settings: FetchSettings | None = None,
+        fetching: FetchSettings | None = None,
+        filling: FillSettings | None = None,
     ) -> None:
         self._client = client
         self._directories = directories
-        self._settings = settings or FetchSettings()
+        self._fetching = fetching or FetchSettings()
+        self._gate = DemandGate()
+        self._filler = Filler(self._gate, filling or FillSettings())
         self._by_digest: dict[Digest, Layer] = {}
         self._by_number: dict[int, Layer] = {}
         self._found_ahead: dict[Digest, tuple[LayerBlob, FoundToc]] = {}
@@ -134,6 +139,7 @@ class LayerTable:
             layer = self._by_digest.pop(digest, None)
             if layer is not None:
                 del self._by_number[layer.number]
+                layer.filling.cancel()
             await trio.to_thread.run_sync(self._directories.remove, digest)
         return layer
 
@@ -217,16 +223,22 @@ class LayerTable:
             self._next_number,
             image=image,
             store=store,
-            fetcher=Fetcher(self._nursery, blob, image, store, self._settings),
+            fetcher=Fetcher(self._nursery, blob, image, store, self._gate, self._fetching),
             blob=blob,
             record=record,
         )
         self._next_number += 1
         self._by_digest[blob.digest] = layer
         self._by_number[layer.number] = layer
+        self._nursery.start_soon(self._fill, layer)
         fields = {"layer": str(blob.digest), "reference": record.reference, "state": repr(store)}
         _log.info("layer attached", extra={"fields": fields})
         return layer
+
+    async def _fill(self, layer: Layer) -> None:
+        with layer.filling:
+            await self._filler.fill(layer)
+        layer.filled.set()
 
     async def _save_regularly(self) -> None:
         while True:

@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
@@ -21,6 +21,7 @@ import trio
 from fs import session
 from fs.control import ControlService, Served, control_socket
 from fs.errors import StartError
+from fs.filling import FillSettings
 from fs.layer_directory import LayerDirectories
 from fs.layers import LayerTable
 from fs.log import LogLevel, log_to_stderr
@@ -32,10 +33,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Where the server keeps and serves layers."""
+    """Where the server keeps and serves layers, and what it fetches unasked."""
 
     root: Path
     socket: Path
+    filling: FillSettings = field(default_factory=FillSettings)
 
     @property
     def mountpoint(self) -> Path:
@@ -58,7 +60,7 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
     directories = LayerDirectories(settings.layers)
     async with (
         RegistryClient(ClientSettings()) as client,
-        LayerTable(client, directories) as layers,
+        LayerTable(client, directories, filling=settings.filling) as layers,
         trio.open_nursery() as nursery,
     ):
         with session.mounted(LayerOperations(layers), settings.mountpoint):
@@ -119,11 +121,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--socket", type=Path, required=True, help="control socket to listen on")
     parser.add_argument("--ready-fd", type=int, help="descriptor to announce readiness on")
     parser.add_argument("--log-level", type=LogLevel, choices=list(LogLevel), default=LogLevel.INFO)
+    parser.add_argument("--no-prefetch", action="store_true", help="ignore landmarks")
+    parser.add_argument(
+        "--no-background-fetch", action="store_true", help="fetch what is read only"
+    )
+    parser.add_argument(
+        "--prefetch-bytes", type=int, default=0, help="prefetched of layers without a landmark"
+    )
     options = parser.parse_args(arguments)
     log_to_stderr(options.log_level)
     announce = _Announcement(options.ready_fd)
     exit_code = 0
-    settings = ServerSettings(options.root.absolute(), options.socket.absolute())
+    filling = FillSettings(
+        prefetch=not options.no_prefetch,
+        prefetch_bytes=options.prefetch_bytes,
+        background=not options.no_background_fetch,
+    )
+    settings = ServerSettings(options.root.absolute(), options.socket.absolute(), filling)
     try:
         _raise_descriptor_limit()
         with _only_one(settings.root):

@@ -28,7 +28,8 @@ REPOSITORY = "test/image"
 class FsServer:
     """``python -m fs.server`` on a root of its own; a context manager that leaves nothing mounted."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str) -> None:
+        self._options = options
         self.root = directory / "fs"
         self.socket = directory / "fs.sock"
         self.process: LoggedProcess | None = None
@@ -73,7 +74,8 @@ class FsServer:
             "--log-level",
             "debug",
         ]
-        self.process = LoggedProcess([sys.executable, "-m", "fs.server", *words])
+        command = [sys.executable, "-m", "fs.server", *words, *self._options]
+        self.process = LoggedProcess(command)
         self.process.wait_for_line('"fs server (ready|cannot run)"', deadline_seconds=20)
 
     def end(self) -> None:
@@ -148,7 +150,8 @@ def proxy(blob_registry: RealRegistry) -> Iterator[FaultyProxy]:
 
 @pytest.fixture
 def fs_server(tmp_path: Path) -> Iterator[FsServer]:
-    with FsServer(tmp_path) as server:
+    """A server that fetches nothing unasked."""
+    with FsServer(tmp_path, "--no-prefetch", "--no-background-fetch") as server:
         yield server
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fs.fetching import FetchSettings
+from fs.filling import FillSettings
 from fs.layer import LayerSource
 from fs.layer_directory import LayerDirectories
 from fs.layers import LayerTable
@@ -14,16 +14,17 @@ from tests.fakes.registry import FakeRegistry
 from tests.fs.layers_by_hand import HandmadeBlob
 
 QUICK = ClientSettings(backoff_seconds=0.0001, max_backoff_seconds=0.001)
+NOTHING_UNASKED = FillSettings(prefetch=False, background=False)
 REPOSITORY = "test/image"
 
 
 @asynccontextmanager
 async def layer_table(
-    root: Path, *, settings: FetchSettings | None = None
+    root: Path, *, filling: FillSettings = NOTHING_UNASKED
 ) -> AsyncIterator[LayerTable]:
     async with (
         RegistryClient(QUICK) as client,
-        LayerTable(client, LayerDirectories(root), settings=settings) as table,
+        LayerTable(client, LayerDirectories(root), filling=filling) as table,
     ):
         yield table
 

@@ -1,0 +1,128 @@
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from estargz.toc import LANDMARK_CONTENT, NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK
+from fs.filling import FillSettings
+from fs.inodes import ROOT
+from fs.layer import Layer, LayerSource
+from tests.fakes.registry import FakeRegistry, Fault
+from tests.fs.in_process import layer_table, push
+from tests.fs.layers_by_hand import HandmadeBlob
+
+EVERYTHING = FillSettings(quiet_seconds=0.0)
+_random = random.Random(1)
+FIRST, SECOND = _random.randbytes(300_000), _random.randbytes(500_000)
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as fake:
+        yield fake
+
+
+def layer_with(landmark: str | None, fake: FakeRegistry) -> LayerSource:
+    """Two files, and a landmark between them."""
+    blob = HandmadeBlob()
+    blob.add_file("first", FIRST, chunk_bytes=100_000)
+    if landmark is not None:
+        blob.add_file(landmark, LANDMARK_CONTENT)
+    blob.add_file("second", SECOND, chunk_bytes=100_000)
+    return push(blob, fake)
+
+
+async def read(layer: Layer, name: bytes) -> bytes:
+    index = layer.image.inodes.lookup(ROOT, name)
+    return await layer.read(index, offset=0, size=10**9)
+
+
+async def wait_filled(layer: Layer) -> None:
+    with trio.fail_after(20):
+        await layer.filled.wait()
+
+
+async def test_background_brings_all_so_that_the_network_is_not_needed(
+    fake: FakeRegistry, tmp_path: Path
+) -> None:
+    async with layer_table(tmp_path, filling=EVERYTHING) as table:
+        layer = await table.attach(layer_with(None, fake))
+        await wait_filled(layer)
+        assert layer.store.is_complete
+        asked = len(fake.requests)
+        assert await read(layer, b"first") + await read(layer, b"second") == FIRST + SECOND
+        assert len(fake.requests) == asked
+        assert layer.statistics().landed_bytes == layer.statistics().blob_bytes
+
+
+@pytest.mark.parametrize(
+    ("landmark", "size", "present"),
+    [
+        (PREFETCH_LANDMARK, 0, len(FIRST)),
+        (PREFETCH_LANDMARK, 10**9, len(FIRST)),
+        (NO_PREFETCH_LANDMARK, 10**9, 0),
+        (None, 0, 0),
+        (None, 10**9, len(FIRST) + len(SECOND)),
+    ],
+)
+async def test_prefetch_follows_the_landmark_and_else_the_size(
+    fake: FakeRegistry, tmp_path: Path, landmark: str | None, size: int, present: int
+) -> None:
+    filling = FillSettings(background=False, prefetch_bytes=size)
+    async with layer_table(tmp_path, filling=filling) as table:
+        layer = await table.attach(layer_with(landmark, fake))
+        await wait_filled(layer)
+        assert layer.store.statistics().present_bytes == present
+
+
+async def test_prefetch_can_be_switched_off(fake: FakeRegistry, tmp_path: Path) -> None:
+    async with layer_table(tmp_path) as table:
+        layer = await table.attach(layer_with(PREFETCH_LANDMARK, fake))
+        await wait_filled(layer)
+        assert layer.store.is_empty
+    assert len(fake.requests) == 1
+
+
+async def test_readers_need_not_wait_for_a_fill_that_hangs(
+    fake: FakeRegistry, tmp_path: Path
+) -> None:
+    source = layer_with(None, fake)
+    async with layer_table(tmp_path) as table:
+        await table.attach(source)
+    fake.faults.inject(Fault.STALLED)
+    async with layer_table(tmp_path, filling=EVERYTHING) as table:
+        layer = await table.attach(source)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        with trio.fail_after(5):
+            assert await read(layer, b"second") == SECOND
+        fake.faults.clear()
+        await wait_filled(layer)
+        assert layer.store.is_complete
+
+
+async def test_temporary_failures_only_delay(fake: FakeRegistry, tmp_path: Path) -> None:
+    source = layer_with(None, fake)
+    async with layer_table(tmp_path) as table:
+        await table.attach(source)
+    fake.faults.inject(Fault.BUSY, times=6)
+    async with layer_table(tmp_path, filling=EVERYTHING) as table:
+        layer = await table.attach(source)
+        await wait_filled(layer)
+        assert layer.store.is_complete
+
+
+async def test_detaching_ends_the_fill(fake: FakeRegistry, tmp_path: Path) -> None:
+    source = layer_with(None, fake)
+    async with layer_table(tmp_path) as table:
+        await table.attach(source)
+    fake.faults.inject(Fault.STALLED)
+    async with layer_table(tmp_path, filling=EVERYTHING) as table:
+        layer = await table.attach(source)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        await table.detach(source.digest)
+        await wait_filled(layer)
+        assert not layer.store.is_complete
+    fake.faults.clear()

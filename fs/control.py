@@ -68,6 +68,7 @@ class ControlService(control_pb2_grpc.ControlServicer):
                 reference=Reference.parse(request.reference),
                 digest=Digest.parse(request.layer_digest),
                 toc_digest=Digest.parse(request.toc_digest),
+                prefetch_bytes=_prefetch_bytes(request),
             )
             neighbours = [Digest.parse(text) for text in request.neighbours]
             layer = await self._served.layers.attach(source, neighbours=neighbours)
@@ -146,6 +147,10 @@ def _listen(path: Path, service: ControlService) -> grpc.Server:
     path.chmod(0o600)
     server.start()
     return server
+
+
+def _prefetch_bytes(request: control_pb2.AttachRequest) -> int | None:
+    return request.prefetch_bytes if request.HasField("prefetch_bytes") else None
 
 
 def _status(statistics: LayerStatistics) -> control_pb2.LayerStatus:

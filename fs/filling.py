@@ -52,11 +52,17 @@ class Filler:
     def __repr__(self) -> str:
         return f"<Filler {self._settings}>"
 
-    async def fill(self, layer: Layer) -> None:
-        """Prefetches, then completes a layer; returns early only when it is given up."""
+    async def fill(self, layer: Layer, *, prefetch_bytes: int | None = None) -> None:
+        """Prefetches, then completes a layer; returns early only when it is given up.
+
+        Args:
+            layer: the layer.
+            prefetch_bytes: how much to prefetch if no landmark says so; None for what the settings say.
+        """
         if self._settings.prefetch:
+            size = self._settings.prefetch_bytes if prefetch_bytes is None else prefetch_bytes
             landmark = layer.image.prefetch_end
-            end = self._settings.prefetch_bytes if landmark is None else landmark
+            end = size if landmark is None else landmark
             await self._bring(layer, end, quiet_seconds=0.0)
         if self._settings.background:
             async with self._limiter:

@@ -15,11 +15,19 @@ from registry.reference import Reference
 
 @dataclass(frozen=True, slots=True)
 class LayerSource:
-    """What names a layer: where its image is, its blob, and the TOC that the manifest pins."""
+    """What names a layer, and how it is to be treated.
+
+    Attributes:
+        reference: the image.
+        digest: the layer's blob.
+        toc_digest: the TOC that the manifest pins.
+        prefetch_bytes: how much to prefetch if no landmark says so; None leaves it to the settings.
+    """
 
     reference: Reference
     digest: Digest
     toc_digest: Digest
+    prefetch_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -167,7 +167,7 @@ class LayerTable:
             return image, self._open_store(source.digest, image)
 
         image, store = await trio.to_thread.run_sync(compile_and_keep)
-        return self._enter(record, image, store, blob)
+        return self._enter(record, image, store, blob, prefetch_bytes=source.prefetch_bytes)
 
     async def _find_ahead(self, digest: Digest, reference: Reference) -> None:
         """Fetches the TOC of a layer that will be asked for; what fails now is told when it is."""
@@ -217,7 +217,13 @@ class LayerTable:
         return ChunkStore(directory, image.chunks, data_bytes=image.data_bytes)
 
     def _enter(
-        self, record: LayerRecord, image: LayerImage, store: ChunkStore, blob: LayerBlob
+        self,
+        record: LayerRecord,
+        image: LayerImage,
+        store: ChunkStore,
+        blob: LayerBlob,
+        *,
+        prefetch_bytes: int | None = None,
     ) -> Layer:
         layer = Layer(
             self._next_number,
@@ -230,14 +236,14 @@ class LayerTable:
         self._next_number += 1
         self._by_digest[blob.digest] = layer
         self._by_number[layer.number] = layer
-        self._nursery.start_soon(self._fill, layer)
+        self._nursery.start_soon(self._fill, layer, prefetch_bytes)
         fields = {"layer": str(blob.digest), "reference": record.reference, "state": repr(store)}
         _log.info("layer attached", extra={"fields": fields})
         return layer
 
-    async def _fill(self, layer: Layer) -> None:
+    async def _fill(self, layer: Layer, prefetch_bytes: int | None) -> None:
         with layer.filling:
-            await self._filler.fill(layer)
+            await self._filler.fill(layer, prefetch_bytes=prefetch_bytes)
         layer.filled.set()
 
     async def _save_regularly(self) -> None:

@@ -7,16 +7,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AttachRequest(_message.Message):
-    __slots__ = ("reference", "layer_digest", "toc_digest", "neighbours")
+    __slots__ = ("reference", "layer_digest", "toc_digest", "neighbours", "prefetch_bytes")
     REFERENCE_FIELD_NUMBER: _ClassVar[int]
     LAYER_DIGEST_FIELD_NUMBER: _ClassVar[int]
     TOC_DIGEST_FIELD_NUMBER: _ClassVar[int]
     NEIGHBOURS_FIELD_NUMBER: _ClassVar[int]
+    PREFETCH_BYTES_FIELD_NUMBER: _ClassVar[int]
     reference: str
     layer_digest: str
     toc_digest: str
     neighbours: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, reference: _Optional[str] = ..., layer_digest: _Optional[str] = ..., toc_digest: _Optional[str] = ..., neighbours: _Optional[_Iterable[str]] = ...) -> None: ...
+    prefetch_bytes: int
+    def __init__(self, reference: _Optional[str] = ..., layer_digest: _Optional[str] = ..., toc_digest: _Optional[str] = ..., neighbours: _Optional[_Iterable[str]] = ..., prefetch_bytes: _Optional[int] = ...) -> None: ...
 
 class AttachResponse(_message.Message):
     __slots__ = ("directory",)

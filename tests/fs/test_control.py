@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -48,7 +49,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 
 def request(fake: FakeRegistry, **changes: str) -> control_pb2.AttachRequest:
     source = push(HandmadeBlob(), fake)
-    fields = {
+    fields: dict[str, Any] = {
         "reference": str(source.reference),
         "layer_digest": str(source.digest),
         "toc_digest": str(source.toc_digest),

@@ -1,5 +1,6 @@
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,17 @@ async def test_prefetch_follows_the_landmark_and_else_the_size(
         layer = await table.attach(layer_with(landmark, fake))
         await wait_filled(layer)
         assert layer.store.statistics().present_bytes == present
+
+
+async def test_what_the_image_asks_for_counts_more_than_the_settings(
+    fake: FakeRegistry, tmp_path: Path
+) -> None:
+    source = replace(layer_with(None, fake), prefetch_bytes=1)
+    filling = FillSettings(background=False, prefetch_bytes=10**9)
+    async with layer_table(tmp_path, filling=filling) as table:
+        layer = await table.attach(source)
+        await wait_filled(layer)
+        assert layer.store.is_empty
 
 
 async def test_prefetch_can_be_switched_off(fake: FakeRegistry, tmp_path: Path) -> None:

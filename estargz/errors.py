@@ -2,6 +2,7 @@
 
 EstargzError
  +- NotEstargzError       the blob has no footer we know: an ordinary layer
+ |   +- ExternalTocError   its TOC is in another image
  +- TocError              the TOC is there but cannot be believed
  +- CorruptMemberError    compressed data that does not decompress to what the TOC promised
  +- DigestMismatchError   bytes that are not the ones that were named
@@ -22,6 +23,17 @@ class NotEstargzError(EstargzError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"not an eStargz layer: {reason}")
         self.reason = reason
+
+
+class ExternalTocError(NotEstargzError):
+    """The blob is eStargz, but its TOC is not in it: it must be fetched from the image that goes with this one.
+
+    ``estargz.external_toc`` fetches it, and ``estargz.opening.found_elsewhere`` goes on from there.
+    """
+
+    def __init__(self, *, blob_bytes: int) -> None:
+        super().__init__("its TOC is in another image")
+        self.blob_bytes = blob_bytes
 
 
 class TocError(EstargzError):

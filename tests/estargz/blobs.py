@@ -4,7 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from estargz.members import InnerSpan, compressed_bound, decode_member
-from estargz.opening import Opening, Piece, RangeRequest, TailRequest, extract_toc, open_layer
+from estargz.opening import (
+    DEFAULT_TAIL_BYTES,
+    FoundToc,
+    Opening,
+    Piece,
+    RangeRequest,
+    TailRequest,
+    extract_toc,
+    open_layer,
+)
 from estargz.planning import WriterOptions, plan_members
 from estargz.tar_stream import read_entries
 from estargz.toc import Toc, TocEntry, parse_toc
@@ -45,6 +54,19 @@ def answer(blob: bytes, request: TailRequest | RangeRequest) -> Piece:
     return Piece(request.start, blob[request.start : request.start + request.length], len(blob))
 
 
+def open_blob(
+    blob: bytes, *, tail_bytes: int = DEFAULT_TAIL_BYTES
+) -> tuple[FoundToc, list[TailRequest | RangeRequest]]:
+    """Opens a blob; gives what was found and the requests that it took."""
+    opening = open_layer(tail_bytes=tail_bytes)
+    requests = [next(opening)]
+    while True:
+        try:
+            requests.append(opening.send(answer(blob, requests[-1])))
+        except StopIteration as stop:
+            return stop.value, requests
+
+
 def drive(opening: Opening, blob: bytes) -> tuple[bytes, list[TailRequest | RangeRequest]]:
     """Opens a blob; gives its compressed TOC and the requests that it took."""
     requests = [next(opening)]
@@ -57,13 +79,8 @@ def drive(opening: Opening, blob: bytes) -> tuple[bytes, list[TailRequest | Rang
 
 def read_toc(blob: bytes, expected: Digest) -> Toc:
     """The TOC of a blob, verified."""
-    opening = open_layer()
-    request = next(opening)
-    while True:
-        try:
-            request = opening.send(answer(blob, request))
-        except StopIteration as stop:
-            return parse_toc(extract_toc(stop.value, expected=expected))
+    found, _ = open_blob(blob)
+    return parse_toc(extract_toc(found, expected=expected))
 
 
 def read_files(blob: bytes, toc: Toc) -> dict[str, bytes]:

@@ -3,6 +3,7 @@ from estargz.errors import (
     CorruptMemberError,
     DigestMismatchError,
     EstargzError,
+    ExternalTocError,
     NotEstargzError,
     TocError,
     UnsupportedTarError,
@@ -14,6 +15,7 @@ def test_every_error_says_what_and_why() -> None:
     good, bad = Digest.of(b"good"), Digest.of(b"bad")
     messages = {
         str(NotEstargzError("no footer")): ["not an eStargz layer", "no footer"],
+        str(ExternalTocError(blob_bytes=1)): ["not an eStargz layer", "another image"],
         str(TocError("usr/x", "no digest")): ["usr/x", "no digest"],
         str(TocError("", "too long")): ["bad TOC: too long"],
         str(CorruptMemberError(offset=7, reason="cut")): ["offset 7", "cut"],

@@ -2,13 +2,38 @@ import gzip
 import random
 
 import pytest
+import zstandard
+from hypothesis import given, strategies as st
 
-from estargz.errors import DigestMismatchError, NotEstargzError, TocError
-from estargz.footer import FOOTER_BYTES, Footer, dump_footer
-from estargz.opening import FoundToc, RangeRequest, TailRequest, extract_toc, open_layer
+from estargz.codec import Codec
+from estargz.errors import (
+    DigestMismatchError,
+    EstargzError,
+    ExternalTocError,
+    NotEstargzError,
+    TocError,
+)
+from estargz.footer import (
+    EXTERNAL_FOOTER_BYTES,
+    FOOTER_BYTES,
+    ExternalFooter,
+    Footer,
+    ZstdFooter,
+    dump_footer,
+    skippable_frame,
+)
+from estargz.opening import (
+    FoundToc,
+    RangeRequest,
+    TailRequest,
+    extract_toc,
+    extract_zstd_toc,
+    found_elsewhere,
+    open_layer,
+)
 from estargz.toc import TocLimits
 from registry.digest import Digest
-from tests.estargz.blobs import answer, drive, write_blob
+from tests.estargz.blobs import answer, drive, open_blob, write_blob
 from tests.strategies import Node, build_tar
 
 _NOISE = random.Random(1).randbytes(200_000)
@@ -19,7 +44,12 @@ _TOC = _BLOB[_TOC_OFFSET:-FOOTER_BYTES]
 
 
 def _found(compressed: bytes) -> FoundToc:
-    return FoundToc(compressed, 100, 100 + len(compressed) + FOOTER_BYTES)
+    return FoundToc(
+        compressed=compressed,
+        toc_offset=100,
+        blob_bytes=100 + len(compressed) + FOOTER_BYTES,
+        payload_bytes=100,
+    )
 
 
 def _tar_gz(name: str, content: bytes) -> bytes:
@@ -96,3 +126,76 @@ def test_a_toc_that_unpacks_to_too_much_is_refused() -> None:
     limits = TocLimits(max_toc_bytes=1000)
     with pytest.raises(TocError, match="longer than 1000"):
         extract_toc(_found(_TOC), expected=_WRITTEN.finished.toc_digest, limits=limits)
+
+
+_RAW = b'{"version": 1, "entries": []}'
+_FRAME = zstandard.ZstdCompressor().compress(_RAW)
+
+
+def _zstd_blob(
+    *, toc_bytes: int = len(_FRAME), raw_bytes: int = len(_RAW), shift: int = 0
+) -> bytes:
+    payload = zstandard.ZstdCompressor().compress(_NOISE[:1000])
+    footer = ZstdFooter(
+        toc_offset=len(payload) + 8 + shift, toc_bytes=toc_bytes, raw_toc_bytes=raw_bytes
+    )
+    # What follows the TOC, as tar-split data may, is not part of it.
+    return payload + skippable_frame(_FRAME) + skippable_frame(b"split") + dump_footer(footer)
+
+
+@pytest.mark.parametrize("tail_bytes", [48, 49, 60, 70, 90, 1 << 16])
+def test_the_toc_of_a_zstd_blob(tail_bytes: int) -> None:
+    found, requests = open_blob(_zstd_blob(), tail_bytes=tail_bytes)
+    assert found.compressed == _FRAME
+    assert found.codec is Codec.ZSTD
+    assert found.payload_bytes == found.toc_offset - 8
+    assert len(requests) <= 2
+    assert extract_toc(found, expected=Digest.of(_RAW)) == _RAW
+    assert extract_zstd_toc(found, checksum=Digest.of(_FRAME)) == _RAW
+
+
+def test_a_zstd_toc_is_checked_in_either_form() -> None:
+    found, _ = open_blob(_zstd_blob())
+    with pytest.raises(DigestMismatchError, match="compressed"):
+        extract_zstd_toc(found, checksum=Digest.of(_RAW))
+    with pytest.raises(DigestMismatchError, match="TOC"):
+        extract_toc(found, expected=Digest.of(_FRAME))
+
+
+@pytest.mark.parametrize("shift", [-200, -1, 1, 1 << 10, 1 << 62])
+def test_a_zstd_footer_that_points_elsewhere_is_refused(shift: int) -> None:
+    with pytest.raises((TocError, DigestMismatchError)):
+        extract_toc(open_blob(_zstd_blob(shift=shift))[0], expected=Digest.of(_RAW))
+
+
+def test_a_zstd_toc_shorter_than_its_footer_says_is_refused() -> None:
+    found, _ = open_blob(_zstd_blob(raw_bytes=len(_RAW) + 1))
+    with pytest.raises(TocError, match="expected"):
+        extract_toc(found, expected=Digest.of(_RAW))
+
+
+def test_a_zstd_toc_that_unpacks_to_too_much_is_refused() -> None:
+    found, _ = open_blob(_zstd_blob(raw_bytes=1 << 62))
+    with pytest.raises(TocError, match="longer than"):
+        extract_toc(found, expected=Digest.of(_RAW))
+
+
+def test_a_toc_in_another_image() -> None:
+    blob = _BLOB[:_TOC_OFFSET] + dump_footer(ExternalFooter())
+    with pytest.raises(ExternalTocError) as caught:
+        open_blob(blob)
+    found = found_elsewhere(_TOC, blob_bytes=caught.value.blob_bytes)
+    assert found.payload_bytes == len(blob) - EXTERNAL_FOOTER_BYTES
+    assert extract_toc(found, expected=_WRITTEN.finished.toc_digest)
+
+
+@given(st.sampled_from([_BLOB[_TOC_OFFSET - 50 :], _zstd_blob()]), st.data())
+def test_damaged_blobs_are_refused_by_typed_errors(blob: bytes, data: st.DataObject) -> None:
+    damaged = bytearray(blob)
+    for _ in range(data.draw(st.integers(1, 6))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        found, _ = open_blob(bytes(damaged))
+        extract_toc(found, expected=Digest.of(_RAW))
+    except EstargzError:
+        return

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from estargz.footer import FOOTER_BYTES, parse_footer
+from estargz.footer import FOOTER_BYTES, Footer, parse_footer
 from estargz.planning import plan_members
 from estargz.tar_stream import read_entries
 from estargz.toc import TOC_NAME
@@ -124,7 +124,9 @@ def test_the_toc_in_full() -> None:
 
 def test_the_toc_is_json_without_empty_fields() -> None:
     written = write_blob(build_tar([Node(name="d", kind="dir", mode=0o755)]))
-    offset = parse_footer(written.data).toc_offset
+    footer = parse_footer(written.data)
+    assert isinstance(footer, Footer)
+    offset = footer.toc_offset
     member = gzip.decompress(written.data[offset:-FOOTER_BYTES])
     with tarfile.open(fileobj=io.BytesIO(member)) as archive:
         info = archive.next()

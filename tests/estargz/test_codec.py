@@ -72,10 +72,8 @@ def test_the_size_that_a_frame_declares_is_not_believed() -> None:
 
 
 def test_a_frame_with_an_absurd_window_is_refused() -> None:
-    parameters = zstandard.ZstdCompressionParameters(window_log=30)
-    compressor = zstandard.ZstdCompressor(
-        compression_params=parameters, write_content_size=False
-    ).compressobj()
+    parameters = zstandard.ZstdCompressionParameters(window_log=30, write_content_size=False)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     frame = compressor.compress(b"abc") + compressor.flush()
     with pytest.raises(CorruptMemberError, match="memory"):
         decompress_start(frame, size=3, blob_offset=0, codec=Codec.ZSTD)

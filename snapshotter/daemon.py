@@ -51,11 +51,14 @@ def serve(settings: ServeSettings) -> int:
         check_overlay(settings.snapshotter_root)
         fs_process = FsProcess(_fs_process_settings(settings))
         fs_process.ensure_running()
+        # Left in reverse: calls under way lose their fs server, end, and only then the database is closed.
+        records = stack.enter_context(SnapshotRecords(settings.snapshotter_root / "snapshots.db"))
+        threads = stack.enter_context(ThreadPoolExecutor(_THREADS, "containerd"))
         client = stack.enter_context(FsClient(settings.fs_socket, fs_process.ensure_running))
         if settings.foreground_fs:
             stack.callback(client.stop)
-        snapshots = stack.enter_context(_opened_snapshots(settings, client))
-        stack.enter_context(_listening(settings.address, SnapshotsService(snapshots)))
+        service = SnapshotsService(_repaired_snapshots(settings, records, client))
+        stack.enter_context(_listening(settings.address, service, threads))
         _log.info("serving", extra={"fields": {"address": str(settings.address)}})
         notify("READY=1")
         stop.wait()
@@ -119,17 +122,19 @@ def _owned_root(settings: ServeSettings) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _opened_snapshots(settings: ServeSettings, client: FsClient) -> Iterator[Snapshots]:
+def _repaired_snapshots(
+    settings: ServeSettings, records: SnapshotRecords, client: FsClient
+) -> Snapshots:
     directories = SnapshotDirectories(settings.snapshotter_root)
-    with SnapshotRecords(settings.snapshotter_root / "snapshots.db") as records:
-        snapshots = Snapshots(records, directories, LazyLayers(records, directories, client))
-        snapshots.repair()
-        yield snapshots
+    snapshots = Snapshots(records, directories, LazyLayers(records, directories, client))
+    snapshots.repair()
+    return snapshots
 
 
 @contextmanager
-def _listening(address: Path, service: SnapshotsService) -> Iterator[None]:
+def _listening(
+    address: Path, service: SnapshotsService, threads: ThreadPoolExecutor
+) -> Iterator[None]:
     """Serves on a unix socket that only its owner may open."""
     if is_listening(address):
         raise StartupError(
@@ -138,7 +143,7 @@ def _listening(address: Path, service: SnapshotsService) -> Iterator[None]:
     if not address.parent.exists():
         address.parent.mkdir(mode=0o700, parents=True)
     address.unlink(missing_ok=True)
-    server = grpc.server(ThreadPoolExecutor(_THREADS, "containerd"))
+    server = grpc.server(threads)
     snapshots_pb2_grpc.add_SnapshotsServicer_to_server(service, server)  # type: ignore[no-untyped-call]
     mask = os.umask(0o177)
     try:

@@ -125,6 +125,8 @@ class FsClient:
         """Calls; once more, if the server was gone and could be started again."""
         try:
             return method(request, timeout=timeout_seconds)
+        except ValueError as error:  # what a closed channel answers
+            raise FsServerError("this process is ending") from error
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.UNAVAILABLE or not self._ensure_running():
                 raise

@@ -15,6 +15,7 @@ from snapshotter.unix_socket import is_listening
 
 _log = logging.getLogger(__name__)
 _START_SECONDS = 30.0
+_END_SECONDS = 5.0
 _MAX_LINE_BYTES = 4096
 
 
@@ -93,20 +94,32 @@ class FsProcess:
         finally:
             os.close(writing)
         try:
-            self._check_ready(_read_line(reading))
+            self._check_ready(self._process, _read_line(reading))
         finally:
             os.close(reading)
         _log.info("fs server started", extra={"fields": {"pid": self._process.pid}})
 
-    def _check_ready(self, line: str | None) -> None:
+    def _check_ready(self, process: subprocess.Popen[bytes], line: str | None) -> None:
         if line == "ready":
             return
-        if line is None and self._process is not None:
-            self._process.kill()
-            raise FsServerError(f"not ready after {_START_SECONDS:.0f} s; see {self._settings.log}")
-        if line:
-            raise FsServerError(line.removeprefix("error: "))
-        raise FsServerError(f"died while starting; see {self._settings.log}")
+        if line is None:
+            process.kill()
+        _wait_for_end(process)
+        if line is None:
+            reason = f"not ready after {_START_SECONDS:.0f} s; see {self._settings.log}"
+        elif not line:
+            reason = f"died while starting; see {self._settings.log}"
+        else:
+            reason = line.removeprefix("error: ")
+        raise FsServerError(reason)
+
+
+def _wait_for_end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _command(settings: FsProcessSettings, ready_descriptor: int) -> list[str]:

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
 import pytest
 
+from snapshotter.mounts import Kind
 from snapshotter.unix_socket import is_listening
 from tests.e2e.leftovers import (
     kill_processes_under,
@@ -21,6 +23,7 @@ from tests.e2e.leftovers import (
     processes_under,
     unmount_all_under,
 )
+from tests.snapshotter.lazy_images import lazy_labels
 from tests.snapshotter.remote_snapshots import RemoteSnapshots
 
 pytestmark = pytest.mark.fuse
@@ -161,3 +164,25 @@ def test_an_fs_server_that_cannot_start(home: Home) -> None:
     (line,) = done.stderr.splitlines()
     assert line.startswith("pyestargz: fs server: ")
     assert processes_under(home.root) == {}
+
+
+def test_ending_does_not_wait_for_a_registry(home: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, home.serving() as daemon:
+        labels = lazy_labels() | {
+            "containerd.io/snapshot/cri.image-ref": f"127.0.0.1:{silent.getsockname()[1]}/image:tag"
+        }
+        with home.snapshots() as snapshots, ThreadPoolExecutor(1) as threads:
+            pull = threads.submit(snapshots.prepare, "extract", "", labels)
+            connection, _ = silent.accept()
+            assert snapshots.stat("extract").kind is Kind.ACTIVE
+            daemon.terminate()
+            with pytest.raises(grpc.RpcError):
+                pull.result(timeout=30)
+        assert daemon.wait(timeout=30) == 0
+        connection.close()
+        assert daemon.stderr is not None
+        assert "traceback" not in daemon.stderr.read()
+    assert home.notifications.recv(100) == b"STOPPING=1"
+    with home.serving(), home.snapshots() as snapshots:
+        assert [record.name for record in snapshots.walk()] in ([], ["extract"])
+        assert home.run("--stop").returncode == 0

@@ -153,3 +153,11 @@ def test_a_server_that_cannot_be_started(server: Server) -> None:
             client.attach(SOURCE)
         with pytest.raises(FsServerError):
             client.stop()
+
+
+def test_calls_after_the_end(client: FsClient, server: Server) -> None:
+    with client:
+        pass
+    with pytest.raises(FsServerError, match="ending"):
+        client.attach(SOURCE)
+    assert server.starts == 1

@@ -17,6 +17,7 @@ from estargz.image_rewriting import ConvertedLayer, rewrite_config, rewrite_inde
 from estargz.layer_pipeline import LayerPipeline
 from estargz.planning import WriterOptions
 from estargz.progress import OnEvent
+from estargz.reuse import find_lazy_layers
 from registry.digest import Digest
 from registry.images import ImageStore
 from registry.manifest import Index, Manifest, dump_manifest
@@ -32,6 +33,7 @@ class ConversionOptions:
 
     Attributes:
         writer: how blobs are written.
+        reuse: whether layers that can be read lazily are kept as they are, whatever ``writer`` says.
         threads: how many compress at the same time, over all layers; never changes the result.
         layers_at_once: how many layers are under way; each needs disk for its tar and its blob.
         max_layer_bytes: a layer that unpacks to more is refused.
@@ -39,6 +41,7 @@ class ConversionOptions:
     """
 
     writer: WriterOptions = field(default_factory=WriterOptions)
+    reuse: bool = True
     threads: int = field(default_factory=_usable_cpus)
     layers_at_once: int = 2
     max_layer_bytes: int = 1 << 40
@@ -96,6 +99,7 @@ async def convert_image(
         OSError: there is no room for temporary files.
     """
     image = await read_image(source)
+    kept = await find_lazy_layers(source, image.manifests) if options.reuse else {}
     with (
         tempfile.TemporaryDirectory(prefix="pyestargz-", dir=options.work_directory) as directory,
         ThreadPoolExecutor(options.threads, "compress") as pool,
@@ -114,7 +118,7 @@ async def convert_image(
         distinct = {
             layer.digest: layer for manifest in image.manifests for layer in manifest.layers
         }
-        converted = await pipeline.convert(list(distinct.values()))
+        converted = await pipeline.convert(list(distinct.values()), kept=kept)
         return await _write_image(image, converted, pipeline)
 
 

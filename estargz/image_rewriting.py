@@ -50,7 +50,7 @@ _STALE_ANNOTATION_PREFIXES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvertedLayer:
-    """One layer before and after."""
+    """One layer before and after; the same one, if it was ``kept`` because it was lazy already."""
 
     source_digest: Digest
     source_bytes: int
@@ -60,6 +60,7 @@ class ConvertedLayer:
     uncompressed_bytes: int
     toc_digest: Digest
     toc_entries: int
+    kept: bool = False
 
 
 def is_attestation(child: Descriptor) -> bool:
@@ -173,7 +174,7 @@ def _rewrite_layer(layer: Descriptor, converted: ConvertedLayer) -> Descriptor:
     annotations = {
         key: value
         for key, value in layer.annotations.items()
-        if not key.startswith(_STALE_ANNOTATION_PREFIXES)
+        if converted.kept or not key.startswith(_STALE_ANNOTATION_PREFIXES)
     }
     annotations[TOC_DIGEST_ANNOTATION] = str(converted.toc_digest)
     annotations[UNCOMPRESSED_SIZE_ANNOTATION] = str(converted.uncompressed_bytes)

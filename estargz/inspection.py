@@ -10,18 +10,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import trio
-
 from estargz.errors import EstargzError
 from estargz.gathering import gather
-from estargz.opening import FoundToc, Piece, RangeRequest, TailRequest, extract_toc, open_layer
 from estargz.toc import (
     PREFETCH_LANDMARK,
     TOC_DIGEST_ANNOTATION,
     UNCOMPRESSED_SIZE_ANNOTATION,
     Toc,
-    parse_toc,
 )
+from estargz.toc_reading import read_toc
 from registry.digest import Digest
 from registry.errors import InvalidDigestError
 from registry.images import ImageStore
@@ -164,28 +161,9 @@ def _reason_by_annotations(layer: Descriptor) -> str:
 
 
 async def _open_toc(source: ImageStore, layer: Descriptor) -> TocSummary:
-    opening = open_layer()
-    request = next(opening)
-    found: FoundToc | None = None
-    while found is None:
-        piece = await _answer(source, layer.digest, request)
-        try:
-            request = opening.send(piece)
-        except StopIteration as stop:
-            found = stop.value
     expected = Digest.parse(layer.annotations[TOC_DIGEST_ANNOTATION])
-    extract = partial(extract_toc, found, expected=expected)
-    raw = await trio.to_thread.run_sync(extract)
-    toc = await trio.to_thread.run_sync(parse_toc, raw)
-    return _summary(toc, toc_bytes=len(raw))
-
-
-async def _answer(source: ImageStore, digest: Digest, request: TailRequest | RangeRequest) -> Piece:
-    if isinstance(request, TailRequest):
-        found = await source.read_blob_tail(digest, length=request.length)
-    else:
-        found = await source.read_blob_range(digest, start=request.start, length=request.length)
-    return Piece(found.start, found.data, found.blob_bytes)
+    opened = await read_toc(source, layer.digest, expected=expected)
+    return _summary(opened.toc, toc_bytes=opened.toc_bytes)
 
 
 def _summary(toc: Toc, *, toc_bytes: int) -> TocSummary:

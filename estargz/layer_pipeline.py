@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import trio
 
+from estargz.blob_copy import copy_blob
 from estargz.errors import ConversionError, UnsupportedTarError
 from estargz.gathering import gather
 from estargz.image_rewriting import ConvertedLayer
@@ -50,8 +51,17 @@ class LayerPipeline:
     max_layer_bytes: int
     progress: OnEvent
 
-    async def convert(self, layers: Sequence[LayerSource]) -> Mapping[Digest, ConvertedLayer]:
-        """Converts and pushes distinct layers; the result is by the digest of the old blob.
+    async def convert(
+        self, layers: Sequence[LayerSource], *, kept: Mapping[Digest, ConvertedLayer] | None = None
+    ) -> Mapping[Digest, ConvertedLayer]:
+        """Converts and pushes distinct layers.
+
+        Args:
+            layers: the layers.
+            kept: those of them that are pushed as they are.
+
+        Returns:
+            The new layers, by the digest of the old blob.
 
         Raises:
             ConversionError: a layer cannot be converted. The others are given up.
@@ -59,7 +69,8 @@ class LayerPipeline:
             ContentError: a store failed.
             OSError: there is no room for temporary files.
         """
-        converted = await gather(self._convert_one, layers, at_once=self.layers_at_once)
+        work = partial(self._bring, kept or {})
+        converted = await gather(work, layers, at_once=self.layers_at_once)
         return {layer.digest: new for layer, new in zip(layers, converted, strict=True)}
 
     async def push(self, digest: Digest, path: Path, *, report: Report) -> bool:
@@ -68,6 +79,34 @@ class LayerPipeline:
             return True
         await self.target.push_blob(digest, path, on_progress=report)
         return False
+
+    async def _bring(
+        self, kept: Mapping[Digest, ConvertedLayer], layer: LayerSource
+    ) -> ConvertedLayer:
+        if layer.digest not in kept:
+            return await self._convert_one(layer)
+        await self._copy(layer, kept[layer.digest])
+        return kept[layer.digest]
+
+    async def _copy(self, layer: LayerSource, as_kept: ConvertedLayer) -> None:
+        self.progress(LayerStarted(layer.digest, layer.blob_bytes))
+        was_there = await self.target.has_blob(layer.digest)
+        if not was_there:
+            blob = self.directory / f"{layer.digest.file_name}.blob"
+            try:
+                await self._fetch(layer, blob)
+                report = self._reporter(layer, Phase.PUSH, layer.blob_bytes)
+                await self.target.push_blob(layer.digest, blob, on_progress=report)
+            finally:
+                _remove(blob)
+        self.progress(LayerFinished(layer.digest, as_kept))
+        self.progress(LayerPushed(layer.digest, was_there))
+
+    async def _fetch(self, layer: LayerSource, path: Path) -> None:
+        with await trio.to_thread.run_sync(_create, path) as output:
+            async with self.source.stream_blob(layer.digest) as blob:
+                report = self._reporter(layer, Phase.FETCH, layer.blob_bytes)
+                await copy_blob(blob, layer, output, report=report)
 
     async def _convert_one(self, layer: LayerSource) -> ConvertedLayer:
         tar = self.directory / f"{layer.digest.file_name}.tar"

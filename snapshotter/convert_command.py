@@ -1,5 +1,6 @@
 """``pyestargz convert``: thin; the work is ``estargz.convert``'s."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,12 @@ def _chunk_bytes(_context: click.Context, _option: click.Parameter, text: str) -
     show_default=True,
     help="libdeflate's level; 6 is as small as gzip -9, 12 some 4 % smaller and far slower.",
 )
+@click.option(
+    "--reuse/--no-reuse",
+    default=True,
+    show_default=True,
+    help="Keep layers that are lazy already as they are, or write them anew.",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads that compress; one per CPU.")
 @click.option(
     "--work-dir",
@@ -71,6 +78,7 @@ def convert(  # noqa: PLR0913 - one parameter for each option
     target: str,
     chunk_size: int,
     compression_level: int,
+    reuse: bool,
     threads: int | None,
     work_dir: Path | None,
     plain_http: tuple[str, ...],
@@ -82,9 +90,9 @@ def convert(  # noqa: PLR0913 - one parameter for each option
     result is an ordinary OCI image: any runtime can still pull it.
     """
     writer = WriterOptions(chunk_bytes=chunk_size, compression_level=compression_level)
-    options = ConversionOptions(writer=writer, work_directory=work_dir)
+    options = ConversionOptions(writer=writer, reuse=reuse, work_directory=work_dir)
     if threads is not None:
-        options = ConversionOptions(writer=writer, work_directory=work_dir, threads=threads)
+        options = dataclasses.replace(options, threads=threads)
     task = _Task(
         source=ImageName.parse(source),
         target=ImageName.parse(target),

@@ -45,8 +45,10 @@ def summary_lines(source: str, target: str, result: ConversionResult) -> Iterato
     before = sum(layer.source_bytes for layer in layers.values())
     after = sum(layer.blob_bytes for layer in layers.values())
     images = f"{len(result.images)} platforms, " if len(result.images) > 1 else ""
+    kept = sum(layer.kept for layer in layers.values())
+    already = f" ({kept} kept, they were lazy)" if kept else ""
     yield f"{source} -> {target}"
-    yield f"{images}{len(layers)} layers, {format_size(before)} -> {format_size(after)}"
+    yield f"{images}{len(layers)} layers{already}, {format_size(before)} -> {format_size(after)}"
     if result.left_out:
         yield f"left out: {len(result.left_out)} attestations, which describe the original"
     yield str(result.digest)
@@ -84,6 +86,7 @@ def _layer_document(layer: ConvertedLayer) -> dict[str, Any]:
         "uncompressedSize": layer.uncompressed_bytes,
         "tocDigest": str(layer.toc_digest),
         "tocEntries": layer.toc_entries,
+        "kept": layer.kept,
     }
 
 
@@ -149,7 +152,10 @@ class _Lines:
                 layer = self._finished[digest]
                 sizes = f"{format_size(layer.source_bytes)} -> {format_size(layer.blob_bytes)}"
                 state = " (was there)" if was_there else ""
-                click.echo(f"{layer.source_digest} -> {layer.digest} {sizes}{state}")
+                if layer.kept:
+                    click.echo(f"{layer.digest} kept {format_size(layer.blob_bytes)}{state}")
+                else:
+                    click.echo(f"{layer.source_digest} -> {layer.digest} {sizes}{state}")
             case LayerStarted() | LayerAdvanced():
                 pass
 

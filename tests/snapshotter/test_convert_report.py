@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from collections.abc import Iterable
 
@@ -52,6 +53,12 @@ def _show(events: Iterable[Event], *, lines: bool) -> None:
     with progress_report(lines=lines) as on_event:
         for event in events:
             on_event(event)
+
+
+def test_a_kept_layer_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    kept = dataclasses.replace(_LAYER, digest=_OLD, blob_bytes=15_000_000, kept=True)
+    _show([LayerFinished(_OLD, kept), LayerPushed(_OLD, was_there=True)], lines=True)
+    assert capsys.readouterr().out == f"{_OLD} kept 15.0 MB (was there)\n"
 
 
 @pytest.mark.parametrize(("was_there", "end"), [(False, ""), (True, " (was there)")])
@@ -110,6 +117,7 @@ def test_the_document() -> None:
         "uncompressedSize": 50_000_000,
         "tocDigest": str(_TOC),
         "tocEntries": 3,
+        "kept": False,
     }
     image = {
         "platform": "linux/amd64",

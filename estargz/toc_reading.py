@@ -1,0 +1,56 @@
+"""The TOC of a layer in a store: fetched by the few requests that mounting it would cost, and verified."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import trio
+
+from estargz.opening import FoundToc, Piece, RangeRequest, TailRequest, extract_toc, open_layer
+from estargz.toc import Toc, parse_toc
+from registry.digest import Digest
+from registry.images import ImageStore
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedLayer:
+    """A verified TOC, its size as JSON, and where the content ends in the blob."""
+
+    toc: Toc
+    toc_bytes: int
+    payload_bytes: int
+
+
+async def read_toc(source: ImageStore, layer: Digest, *, expected: Digest) -> OpenedLayer:
+    """Reads the TOC of a layer.
+
+    Args:
+        source: where the layer is.
+        layer: the digest of its blob.
+        expected: the digest that the manifest pins for the TOC.
+
+    Raises:
+        NotEstargzError: the layer has none.
+        TocError: it cannot be read.
+        DigestMismatchError: it is not the pinned one.
+        ContentError: the store failed.
+    """
+    opening = open_layer()
+    request = next(opening)
+    found: FoundToc | None = None
+    while found is None:
+        piece = await _answer(source, layer, request)
+        try:
+            request = opening.send(piece)
+        except StopIteration as stop:
+            found = stop.value
+    raw = await trio.to_thread.run_sync(partial(extract_toc, found, expected=expected))
+    toc = await trio.to_thread.run_sync(parse_toc, raw)
+    return OpenedLayer(toc, len(raw), found.toc_offset)
+
+
+async def _answer(source: ImageStore, layer: Digest, request: TailRequest | RangeRequest) -> Piece:
+    if isinstance(request, TailRequest):
+        found = await source.read_blob_tail(layer, length=request.length)
+    else:
+        found = await source.read_blob_range(layer, start=request.start, length=request.length)
+    return Piece(found.start, found.data, found.blob_bytes)

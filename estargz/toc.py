@@ -5,6 +5,7 @@ back. Nothing here interprets paths or builds a tree: see ``fs.inodes``.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
@@ -17,10 +18,17 @@ NO_PREFETCH_LANDMARK = ".no.prefetch.landmark"
 LANDMARK_CONTENT = b"\x0f"
 TOC_DIGEST_ANNOTATION = "containerd.io/snapshot/stargz/toc.digest"
 UNCOMPRESSED_SIZE_ANNOTATION = "io.containers.estargz.uncompressed-size"
+LAYER_DIGEST_ANNOTATION = "containerd.io/snapshot/stargz/layer.digest"
+ZSTD_CHECKSUM_ANNOTATION = "io.containers.zstd-chunked.manifest-checksum"
+ZSTD_POSITION_ANNOTATION = "io.containers.zstd-chunked.manifest-position"
 
 
 class TocEntry(msgspec.Struct, rename="camel", omit_defaults=True, gc=False, kw_only=True):
-    """One entry of a TOC, as stored: a file, or a further chunk of the file before it."""
+    """One entry of a TOC, as stored: a file, or a further chunk of the file before it.
+
+    ``chunk_type`` is known to podman's and CRI-O's writers alone. Chunks of zeros are in the blob like all others, so
+    readers may ignore it; a type that is not known here may mean anything, and is refused.
+    """
 
     name: str
     type: str
@@ -41,6 +49,7 @@ class TocEntry(msgspec.Struct, rename="camel", omit_defaults=True, gc=False, kw_
     chunk_size: int = 0
     chunk_digest: str = ""
     inner_offset: int = 0
+    chunk_type: Literal["", "zeros"] = ""
 
 
 class Toc(msgspec.Struct, gc=False):
@@ -72,8 +81,7 @@ def parse_toc(raw: bytes, *, limits: TocLimits | None = None) -> Toc:
         TocError: it is not JSON, a field has the wrong type, or there is more than ``limits`` allow.
     """
     limits = limits or TocLimits()
-    if len(raw) > limits.max_toc_bytes:
-        raise TocError("", f"{len(raw)} bytes, more than {limits.max_toc_bytes} are not read")
+    _limit_objects(raw, limits)
     try:
         toc = _DECODER.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -83,6 +91,18 @@ def parse_toc(raw: bytes, *, limits: TocLimits | None = None) -> Toc:
     if len(toc.entries) > limits.max_entries:
         raise TocError("", f"{len(toc.entries)} entries, at most {limits.max_entries} are read")
     return toc
+
+
+def _limit_objects(raw: bytes, limits: TocLimits) -> None:
+    """Refuses what would take absurd amounts of memory, before anything is made of it."""
+    if len(raw) > limits.max_toc_bytes:
+        raise TocError("", f"{len(raw)} bytes, more than {limits.max_toc_bytes} are not read")
+    # An entry is an object with at most one object in it; names seldom contain braces.
+    most = 2 * limits.max_entries + 2
+    if len(raw) > most and raw.count(b"{") > most:
+        raise TocError(
+            "", f"more than {most} braces, at most {limits.max_entries} entries are read"
+        )
 
 
 def dump_toc(toc: Toc) -> bytes:

@@ -78,9 +78,15 @@ def test_extended_attributes_may_be_empty() -> None:
         b'{"version": 1, "entries": [{"name": "a", "type": "reg", "size": 1e99}]}',
         b'{"version": 1, "entries": [{"name": "a", "type": "reg", "xattrs": {"a": "%"}}]}',
         b'{"version": 1, "entries": [{"name": "\xff", "type": "reg"}]}',
+        b'{"version": 1, "entries": [{"name": "a", "type": "chunk", "chunkType": "hole"}]}',
         b'{"x": ' + b"[" * 100_000,
+        b'{"x": ' + b'{"y":' * 100_000,
+        b'{"entries": [{"name": "a", "type": "reg", "x": ' + b"[" * 10_000_000,
     ],
-    ids=["empty", "list", "no-name", "name-number", "size", "base64", "utf-8", "deep"],
+    ids=[
+        *("empty", "list", "no-name", "name-number", "size", "base64", "utf-8", "chunk-type"),
+        *("deep-list", "deep-object", "deep-in-entry"),
+    ],
 )
 def test_what_is_no_toc_is_refused(raw: bytes) -> None:
     with pytest.raises(TocError):
@@ -94,3 +100,38 @@ def test_limits() -> None:
     with pytest.raises(TocError, match="3 entries"):
         parse_toc(raw, limits=TocLimits(max_entries=2))
     parse_toc(raw, limits=TocLimits(max_toc_bytes=len(raw), max_entries=3))
+
+
+def test_more_objects_than_entries_may_have_are_not_even_parsed() -> None:
+    raw = dump_toc(Toc(entries=[TocEntry(name="{" * 3, type="dir")] * 3))
+    with pytest.raises(TocError, match="braces"):
+        parse_toc(raw, limits=TocLimits(max_entries=2))
+
+
+def test_a_chunk_of_zeros_as_podman_writes_it() -> None:
+    raw = b"""{"version":1,"entries":[
+        {"type":"reg","name":"a","mode":420,"size":70000,"modtime":"2024-05-01T00:00:00.123456789Z","accesstime":null,
+         "digest":"sha256:w","offset":30,"endOffset":90,"chunkSize":1000,"chunkDigest":"sha256:a"},
+        {"type":"chunk","name":"a","offset":50,"chunkSize":69000,"chunkOffset":1000,"chunkDigest":"sha256:b",
+         "chunkType":"zeros"}],"tarSplitDigest":"sha256:t"}"""
+    assert [entry.chunk_type for entry in parse_toc(raw).entries] == ["", "zeros"]
+
+
+_SEED = dump_toc(
+    Toc(entries=[TocEntry(name="a", type="reg", size=3, xattrs={"user.a": b"x"}, chunk_digest="d")])
+)
+
+
+@given(st.data())
+def test_damaged_json_is_read_or_refused(data: st.DataObject) -> None:
+    damaged = bytearray(_SEED)
+    for _ in range(data.draw(st.integers(1, 5))):
+        start = data.draw(st.integers(0, len(damaged)))
+        end = data.draw(st.integers(start, min(len(damaged), start + 4)))
+        damaged[start:end] = data.draw(
+            st.sampled_from([b"", b"[", b"{", b"null", b"-1", b"1e999", b'"', b"\xff", b"\\ud800"])
+        )
+    try:
+        parse_toc(bytes(damaged))
+    except TocError:
+        return

@@ -33,6 +33,7 @@ demo: $(INSTALLED)
 proto: $(INSTALLED)
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. \
 		snapshotter/proto/*.proto fs/proto/*.proto
+	rm snapshotter/proto/mount_pb2_grpc.py # it has no service
 
 # Names and versions only: where they come from is the user's choice.
 constraints: $(INSTALLED)

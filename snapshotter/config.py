@@ -1,9 +1,9 @@
 """Settings of the snapshotter, declared once."""
 
-import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from fs.filling import FillSettings
 from fs.log import LogLevel
 from snapshotter.errors import ConfigError
 
@@ -20,6 +20,7 @@ class ServeSettings:
         root: Directory of all state.
         log_level: Least level that is logged.
         foreground_fs: Keep the fs server in this process group and stop it with the daemon (development).
+        filling: What an fs server that is started fetches unasked.
 
     Raises:
         ConfigError: a path is relative, or too long for a socket.
@@ -29,6 +30,7 @@ class ServeSettings:
     root: Path = Path("/var/lib/containerd-stargz-grpc")
     log_level: LogLevel = LogLevel.INFO
     foreground_fs: bool = False
+    filling: FillSettings = field(default_factory=FillSettings)
 
     def __post_init__(self) -> None:
         for setting, path in (("address", self.address), ("root", self.root)):
@@ -64,16 +66,3 @@ class ServeSettings:
     def fs_log(self) -> Path:
         """What the fs server logs."""
         return self.root / "fs.log"
-
-
-def read_config_keys(path: Path) -> list[str]:
-    """The keys of a configuration file, sorted.
-
-    Raises:
-        ConfigError: it is not TOML.
-        OSError: it cannot be read.
-    """
-    try:
-        return sorted(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"is not TOML: {error}") from error

@@ -102,6 +102,7 @@ def _fs_process_settings(settings: ServeSettings) -> FsProcessSettings:
         log=settings.fs_log,
         log_level=settings.log_level,
         detached=not settings.foreground_fs,
+        filling=settings.filling,
     )
 
 

@@ -69,6 +69,7 @@ class FsClient:
             layer_digest=str(source.layer_digest),
             toc_digest=str(source.toc_digest),
             neighbours=[str(neighbour) for neighbour in source.neighbours],
+            prefetch_bytes=source.prefetch_bytes,
         )
         try:
             response: pb.AttachResponse = self._call(

@@ -6,9 +6,10 @@ import select
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from fs.filling import FillSettings
 from fs.log import LogLevel
 from snapshotter.errors import FsServerError
 from snapshotter.unix_socket import is_listening
@@ -29,6 +30,7 @@ class FsProcessSettings:
         log: What it logs; appended to.
         log_level: Least level that is logged.
         detached: In a session of its own, so that no signal meant for this process reaches it.
+        filling: What it fetches unasked; a server that runs already keeps its own.
     """
 
     root: Path
@@ -36,6 +38,7 @@ class FsProcessSettings:
     log: Path
     log_level: LogLevel = LogLevel.INFO
     detached: bool = True
+    filling: FillSettings = field(default_factory=FillSettings)
 
 
 class FsProcess:
@@ -129,6 +132,9 @@ def _command(settings: FsProcessSettings, ready_descriptor: int) -> list[str]:
         *("--socket", str(settings.socket)),
         *("--ready-fd", str(ready_descriptor)),
         *("--log-level", settings.log_level.value),
+        *("--prefetch-bytes", str(settings.filling.prefetch_bytes)),
+        *(() if settings.filling.prefetch else ("--no-prefetch",)),
+        *(() if settings.filling.background else ("--no-background-fetch",)),
     ]
 
 

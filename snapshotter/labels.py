@@ -15,8 +15,10 @@ TARGET = "containerd.io/snapshot.ref"
 REMOTE = "containerd.io/snapshot/remote"
 REMOTE_VALUE = "remote snapshot"
 TOC_DIGEST = "containerd.io/snapshot/stargz/toc.digest"
+PREFETCH = "containerd.io/snapshot/remote/stargz.prefetch"
 # containerd's limit for a label's name and value together.
 _MAX_LABEL_BYTES = 4096
+_MAX_SIZE_DIGITS = 16
 # More layers than any image has.
 _MAX_NEIGHBOURS = 1024
 
@@ -30,12 +32,14 @@ class LayerSource:
         layer_digest: The layer's blob.
         toc_digest: The layer's TOC, as the manifest pins it.
         neighbours: Other layers of the image, likely to be asked for next.
+        prefetch_bytes: How much of it the client wants prefetched if no landmark says so; None if it does not say.
     """
 
     reference: Reference
     layer_digest: Digest
     toc_digest: Digest
     neighbours: tuple[Digest, ...] = ()
+    prefetch_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ def _parse_set(labels: Mapping[str, str], names: _Names) -> LayerSource | NotLaz
     if isinstance(toc, NotLazy):
         return toc
     neighbours = _parse_neighbours(labels.get(names.layers, ""), layer)
-    return LayerSource(reference, layer, toc, neighbours)
+    return LayerSource(reference, layer, toc, neighbours, _parse_size(labels.get(PREFETCH, "")))
 
 
 def _parse_digest(labels: Mapping[str, str], name: str) -> Digest | NotLazy:
@@ -124,6 +128,11 @@ def _parse_digest(labels: Mapping[str, str], name: str) -> Digest | NotLazy:
         return Digest.parse(labels[name])
     except InvalidDigestError:
         return NotLazy(f"label {name}: {labels[name]!r} is not a digest")
+
+
+def _parse_size(text: str) -> int | None:
+    """A number of bytes; it is a hint, and one that means nothing is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _MAX_SIZE_DIGITS else None
 
 
 def _parse_neighbours(text: str, layer: Digest) -> tuple[Digest, ...]:

@@ -7,7 +7,8 @@ import click
 
 from fs.log import LogLevel, log_to_stderr
 from snapshotter import daemon
-from snapshotter.config import ServeSettings, read_config_keys
+from snapshotter.config import ServeSettings
+from snapshotter.config_file import DEFAULT_CONFIG, ConfigFile, read_config
 from snapshotter.exit_codes import ExitCode
 
 _log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--config",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Configuration file (TOML). No key has an effect yet.",
+    help=f"Configuration file (TOML); {DEFAULT_CONFIG} if that is there.",
 )
 @click.option(
     "--log-level",
@@ -63,17 +64,20 @@ def serve(
 
     Ending this command leaves layers mounted and containers running; --stop ends everything.
     """
+    path = config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
+    file = ConfigFile() if path is None else read_config(path)
     settings = ServeSettings(
         address=address.absolute(),
         root=root.absolute(),
         log_level=LogLevel(log_level),
         foreground_fs=foreground_fs,
+        filling=file.filling,
     )
     if stops:
         daemon.stop(settings)
         return ExitCode.OK
     log_to_stderr(settings.log_level)
-    if config is not None and (keys := read_config_keys(config)):
-        fields = {"config": str(config), "keys": keys}
+    if file.without_effect:
+        fields = {"config": str(path), "keys": list(file.without_effect)}
         _log.warning("configuration keys without effect", extra={"fields": fields})
     return daemon.serve(settings)

@@ -17,6 +17,10 @@ from tests.real_registry import RealRegistry
 _MEASURED = pytest.StashKey[list[str]]()
 
 
+# Tests that count decide themselves when something is fetched.
+FETCH_WHAT_IS_READ = "noprefetch = true\nno_background_fetch = true\n"
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A containerd with our snapshotter plugged in as `stargz`, for CRI too."""
@@ -89,7 +93,7 @@ def overlay_containerd(pause_name: str) -> Iterator[Containerd]:
 @pytest.fixture
 def node(pause_name: str) -> Iterator[Node]:
     with (
-        Snapshotter() as snapshotter,
+        Snapshotter(FETCH_WHAT_IS_READ) as snapshotter,
         Containerd(
             snapshotters={"stargz": snapshotter.socket},
             cri_snapshotter="stargz",

@@ -28,12 +28,18 @@ _STAT_MISSING = (
 
 
 class Snapshotter:
-    """A running snapshotter daemon; a context manager that proves nothing of it is left."""
+    """A running snapshotter daemon; a context manager that proves nothing of it is left.
 
-    def __init__(self) -> None:
+    Args:
+        config: Text of its configuration file.
+    """
+
+    def __init__(self, config: str = "") -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="pyestargz-snapshotter-"))
         self.socket = self.directory / "snapshotter.sock"
         self.root = self.directory / "root"
+        self._config = self.directory / "config.toml"
+        self._config.write_text(config)
         self._process: LoggedProcess | None = None
         self._ended: list[LoggedProcess] = []
 
@@ -86,7 +92,7 @@ class Snapshotter:
         """
         if self._process is not None:
             self._ended.append(self._process)
-        words = ("--address", self.socket, "--root", self.root)
+        words = ("--address", self.socket, "--root", self.root, "--config", self._config)
         self._process = LoggedProcess(
             [*COMMAND, "serve", *words, "--log-level", "debug"], cwd=CHECKOUT
         )

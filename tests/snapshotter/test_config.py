@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from snapshotter.config import ServeSettings, read_config_keys
+from snapshotter.config import ServeSettings
 from snapshotter.errors import ConfigError
 
 
@@ -30,17 +30,3 @@ def test_defaults_are_those_of_the_go_snapshotter() -> None:
 def test_what_cannot_be_used(setting: str, path: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=f"^{setting}: .*{reason}"):
         ServeSettings(**{setting: Path(path)})  # type: ignore[arg-type]
-
-
-def test_keys_of_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "config.toml"
-    path.write_text("noprefetch = true\n[blob]\nchunk_size = 1\n")
-    assert read_config_keys(path) == ["blob", "noprefetch"]
-
-
-@pytest.mark.parametrize("content", [b"no = [", b"\xff"])
-def test_a_file_that_is_not_toml(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "config.toml"
-    path.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"config\.toml: is not TOML"):
-        read_config_keys(path)

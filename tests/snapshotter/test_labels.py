@@ -9,6 +9,7 @@ from registry.digest import Digest
 from registry.reference import Reference
 from snapshotter.errors import InvalidLabelError
 from snapshotter.labels import (
+    PREFETCH,
     REMOTE,
     SOURCE_LABELS,
     TARGET,
@@ -59,6 +60,16 @@ def test_neighbours_are_a_hint() -> None:
         source = parse_source(CRI_LABELS | {CRI + "image-layers": text})
         assert isinstance(source, LayerSource)
         assert source.neighbours == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("10485760", 10485760), ("0", 0), ("", None), ("ten", None), ("-1", None), ("9" * 20, None)],
+)
+def test_the_prefetch_size_is_a_hint(text: str, size: int | None) -> None:
+    source = parse_source(DEFAULT_LABELS | {PREFETCH: text})
+    assert isinstance(source, LayerSource)
+    assert source.prefetch_bytes == size
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from fs.filling import FillSettings
 from fs.log import LogLevel
 from snapshotter import cli, daemon
 from snapshotter.config import ServeSettings
@@ -42,9 +43,15 @@ def test_with_all_options(served: list[ServeSettings], tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("served")
 def test_keys_without_effect_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "c.toml").write_text("noprefetch = true\n")
+    (tmp_path / "c.toml").write_text("debug = true\n")
     assert cli.run(["serve", "--config", str(tmp_path / "c.toml")]) == ExitCode.OK
-    assert caplog.records[-1].__dict__["fields"]["keys"] == ["noprefetch"]
+    assert caplog.records[-1].__dict__["fields"]["keys"] == ["debug"]
+
+
+def test_a_configuration_file(served: list[ServeSettings], tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("no_background_fetch = true\n")
+    assert cli.run(["serve", "--config", str(tmp_path / "c.toml")]) == ExitCode.OK
+    assert served == [ServeSettings(filling=FillSettings(background=False))]
 
 
 def test_settings_that_cannot_be_used(

@@ -7,7 +7,7 @@ from typing import BinaryIO
 import trio
 
 from estargz.errors import ConversionError, DigestMismatchError
-from estargz.layer_input import LayerSource
+from estargz.layer_source import LayerSource
 from registry.digest import Digest
 
 

@@ -20,7 +20,7 @@ from estargz.progress import OnEvent
 from estargz.reuse import find_lazy_layers
 from registry.digest import Digest
 from registry.images import ImageStore
-from registry.manifest import Index, Manifest, dump_manifest
+from registry.manifest import Index, Manifest, Platform, dump_manifest
 
 
 def _usable_cpus() -> int:
@@ -33,6 +33,7 @@ class ConversionOptions:
 
     Attributes:
         writer: how blobs are written.
+        platforms: which images of an index to convert, the others are left out; without any, all.
         reuse: whether layers that can be read lazily are kept as they are, whatever ``writer`` says.
         threads: how many compress at the same time, over all layers; never changes the result.
         layers_at_once: how many layers are under way; each needs disk for its tar and its blob.
@@ -41,6 +42,7 @@ class ConversionOptions:
     """
 
     writer: WriterOptions = field(default_factory=WriterOptions)
+    platforms: tuple[Platform, ...] = ()
     reuse: bool = True
     threads: int = field(default_factory=_usable_cpus)
     layers_at_once: int = 2
@@ -98,7 +100,7 @@ async def convert_image(
         ContentError: a store failed.
         OSError: there is no room for temporary files.
     """
-    image = await read_image(source)
+    image = await read_image(source, platforms=options.platforms)
     kept = await find_lazy_layers(source, image.manifests) if options.reuse else {}
     with (
         tempfile.TemporaryDirectory(prefix="pyestargz-", dir=options.work_directory) as directory,

@@ -1,6 +1,7 @@
 """Reading what an image consists of, before any layer is touched: all that can be refused is refused here."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,10 +12,11 @@ from estargz.image_rewriting import (
     require_image,
     require_image_child,
 )
-from estargz.layer_input import LayerSource
+from estargz.image_selection import config_platform, is_wanted, require_platforms
+from estargz.layer_source import LayerSource
 from registry.digest import Digest
 from registry.images import ImageStore
-from registry.manifest import Index, Manifest, parse_manifest
+from registry.manifest import Index, Manifest, Platform, parse_manifest
 
 _MAX_CONFIG_BYTES: Final = 16 << 20
 
@@ -40,22 +42,29 @@ class SourceImage:
     left_out: tuple[Digest, ...]
 
 
-async def read_image(source: ImageStore) -> SourceImage:
-    """Reads manifests and configs of all platforms.
+async def read_image(source: ImageStore, *, platforms: Sequence[Platform] = ()) -> SourceImage:
+    """Reads manifests and configs.
+
+    Args:
+        source: where the image is.
+        platforms: which images of an index to read; without any, all.
 
     Raises:
-        ConversionError: it is no image, or has a part that cannot be converted.
+        ConversionError: it is no image, has none for one of the platforms, or a part that cannot be converted.
         ContentError: the store failed, or a manifest is malformed.
     """
     root = await source.fetch_manifest()
     document = parse_manifest(root.data, media_type=root.media_type)
     if isinstance(document, Manifest):
         only = await _read_manifest(source, document, root.digest, "")
+        require_platforms([config_platform(only.config)], platforms)
         return _consistent(SourceImage(root.digest, None, (only,), ()))
     left_out = tuple(child.digest for child in document.manifests if is_attestation(child))
+    images = [child for child in document.manifests if not is_attestation(child)]
+    require_platforms([child.platform for child in images], platforms)
     manifests: dict[Digest, SourceManifest] = {}
-    for child in document.manifests:
-        if is_attestation(child) or child.digest in manifests:
+    for child in images:
+        if child.digest in manifests or not is_wanted(child.platform, platforms):
             continue
         require_image_child(child)
         raw = await source.fetch_manifest(child.digest)

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from estargz.errors import ConversionError
-from estargz.layer_input import LayerSource
+from estargz.layer_source import LayerSource
 from estargz.toc import TOC_DIGEST_ANNOTATION, UNCOMPRESSED_SIZE_ANNOTATION
 from registry.digest import Digest
 from registry.errors import InvalidDigestError

@@ -7,7 +7,6 @@ can fill the memory; ``unpack_blob`` drives it from a stream into a file and che
 
 import hashlib
 from collections.abc import AsyncIterable, Callable, Iterator
-from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol, cast
 
 import trio
@@ -15,6 +14,7 @@ import zstandard
 from isal import isal_zlib
 
 from estargz.errors import ConversionError, DigestMismatchError
+from estargz.layer_source import LayerSource
 from registry.digest import Digest
 
 _GZIP_MAGIC: Final = b"\x1f\x8b\x08"
@@ -29,23 +29,6 @@ _ZSTD_WINDOW_BYTES: Final = 128 << 20
 _BATCH_BYTES: Final = 256 << 10
 
 _InflateError = cast("type[Exception]", isal_zlib.error)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerSource:
-    """What is known of a layer before it is read.
-
-    Attributes:
-        what: how messages call it.
-        digest: of the blob as it is stored.
-        blob_bytes: its size.
-        diff_id: digest of its uncompressed tar.
-    """
-
-    what: str
-    digest: Digest
-    blob_bytes: int
-    diff_id: Digest
 
 
 class _Codec(Protocol):

@@ -18,7 +18,8 @@ from estargz.errors import ConversionError, UnsupportedTarError
 from estargz.gathering import gather
 from estargz.image_rewriting import ConvertedLayer
 from estargz.layer_conversion import Report, convert_layer
-from estargz.layer_input import LayerSource, unpack_blob
+from estargz.layer_input import unpack_blob
+from estargz.layer_source import LayerSource
 from estargz.planning import WriterOptions
 from estargz.progress import LayerAdvanced, LayerFinished, LayerPushed, LayerStarted, OnEvent, Phase
 from registry.digest import Digest

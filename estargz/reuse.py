@@ -16,7 +16,7 @@ from estargz.file_chunks import check_toc
 from estargz.gathering import gather
 from estargz.image_reading import SourceManifest
 from estargz.image_rewriting import ConvertedLayer
-from estargz.layer_input import LayerSource
+from estargz.layer_source import LayerSource
 from estargz.toc import TOC_DIGEST_ANNOTATION, UNCOMPRESSED_SIZE_ANNOTATION
 from estargz.toc_reading import read_toc
 from registry.digest import Digest

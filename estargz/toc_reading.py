@@ -5,6 +5,7 @@ from functools import partial
 
 import trio
 
+from estargz.codec import Codec
 from estargz.opening import FoundToc, Piece, RangeRequest, TailRequest, extract_toc, open_layer
 from estargz.toc import Toc, parse_toc
 from registry.digest import Digest
@@ -13,11 +14,12 @@ from registry.images import ImageStore
 
 @dataclass(frozen=True, slots=True)
 class OpenedLayer:
-    """A verified TOC, its size as JSON, and where the content ends in the blob."""
+    """A verified TOC, its size as JSON, where the content ends in the blob, and how that is compressed."""
 
     toc: Toc
     toc_bytes: int
     payload_bytes: int
+    codec: Codec
 
 
 async def read_toc(source: ImageStore, layer: Digest, *, expected: Digest) -> OpenedLayer:
@@ -45,7 +47,7 @@ async def read_toc(source: ImageStore, layer: Digest, *, expected: Digest) -> Op
             found = stop.value
     raw = await trio.to_thread.run_sync(partial(extract_toc, found, expected=expected))
     toc = await trio.to_thread.run_sync(parse_toc, raw)
-    return OpenedLayer(toc, len(raw), found.toc_offset)
+    return OpenedLayer(toc, len(raw), found.payload_bytes, found.codec)
 
 
 async def _answer(source: ImageStore, layer: Digest, request: TailRequest | RangeRequest) -> Piece:

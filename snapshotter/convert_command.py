@@ -12,9 +12,11 @@ from estargz.convert import ConversionOptions, ConversionResult, convert_image
 from estargz.planning import MAX_LEVEL, WriterOptions
 from registry.client import RegistryClient
 from registry.images import ImageName, open_image
+from registry.manifest import Platform
 from registry.settings import ClientSettings
 from snapshotter.byte_size import parse_size
 from snapshotter.convert_report import progress_report, result_document, summary_lines
+from snapshotter.image_options import PlatformType, plain_http_option
 
 _DEFAULTS = WriterOptions()
 
@@ -30,7 +32,8 @@ class _Task:
 
 def _chunk_bytes(_context: click.Context, _option: click.Parameter, text: str) -> int:
     try:
-        return WriterOptions(chunk_bytes=parse_size(text)).chunk_bytes
+        # Zero stands for the default with nerdctl and ctr-remote.
+        return WriterOptions(chunk_bytes=parse_size(text) or _DEFAULTS.chunk_bytes).chunk_bytes
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
@@ -38,8 +41,22 @@ def _chunk_bytes(_context: click.Context, _option: click.Parameter, text: str) -
 @click.command()
 @click.argument("source")
 @click.argument("target")
+@click.option("--estargz", is_flag=True, expose_value=False, help="What is done anyway.")
+@click.option("--oci", is_flag=True, expose_value=False, help="What the result is anyway.")
 @click.option(
+    "--platform",
+    "platforms",
+    type=PlatformType(),
+    multiple=True,
+    help="Convert only the image for this platform; may be repeated.",
+)
+@click.option(
+    "--all-platforms", is_flag=True, help="Convert all images of an index, as by default."
+)
+@click.option(
+    "--estargz-chunk-size",
     "--chunk-size",
+    "chunk_size",
     metavar="SIZE",
     callback=_chunk_bytes,
     default="4MiB",
@@ -47,7 +64,9 @@ def _chunk_bytes(_context: click.Context, _option: click.Parameter, text: str) -
     help="Largest piece of a file that is fetched and verified at once.",
 )
 @click.option(
+    "--estargz-compression-level",
     "--compression-level",
+    "compression_level",
     type=click.IntRange(1, MAX_LEVEL),
     default=_DEFAULTS.compression_level,
     show_default=True,
@@ -65,17 +84,14 @@ def _chunk_bytes(_context: click.Context, _option: click.Parameter, text: str) -
     type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
     help="Where temporary files go; they need as much room as two unpacked layers.",
 )
-@click.option(
-    "--plain-http",
-    metavar="HOST",
-    multiple=True,
-    help="Registry host[:port] that speaks plain HTTP; may be repeated. Loopback always does.",
-)
+@plain_http_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
 def convert(  # noqa: PLR0913 - one parameter for each option
     *,
     source: str,
     target: str,
+    platforms: tuple[Platform, ...],
+    all_platforms: bool,
     chunk_size: int,
     compression_level: int,
     reuse: bool,
@@ -89,8 +105,12 @@ def convert(  # noqa: PLR0913 - one parameter for each option
     Both are names in a registry (HOST/REPOSITORY:TAG) or directories in OCI layout (oci:DIR[:TAG]). The
     result is an ordinary OCI image: any runtime can still pull it.
     """
+    if platforms and all_platforms:
+        raise click.UsageError("--platform and --all-platforms exclude each other")
     writer = WriterOptions(chunk_bytes=chunk_size, compression_level=compression_level)
-    options = ConversionOptions(writer=writer, reuse=reuse, work_directory=work_dir)
+    options = ConversionOptions(
+        writer=writer, platforms=platforms, reuse=reuse, work_directory=work_dir
+    )
     if threads is not None:
         options = dataclasses.replace(options, threads=threads)
     task = _Task(

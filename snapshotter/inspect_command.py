@@ -13,6 +13,7 @@ from registry.client import RegistryClient
 from registry.images import ImageName, open_image
 from registry.settings import ClientSettings
 from snapshotter.byte_size import format_size
+from snapshotter.image_options import plain_http_option
 
 _SHORT = 19
 _PIPE_WIDTH = 240
@@ -26,12 +27,7 @@ _PIPE_WIDTH = 240
     show_default=True,
     help="Open the table of contents of each layer, or believe the annotations.",
 )
-@click.option(
-    "--plain-http",
-    metavar="HOST",
-    multiple=True,
-    help="Registry host[:port] that speaks plain HTTP; may be repeated. Loopback always does.",
-)
+@plain_http_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(*, image: str, check: bool, plain_http: tuple[str, ...], as_json: bool) -> None:
     """Shows the layers of IMAGE: which can be read lazily, and why the others cannot.

@@ -6,7 +6,7 @@ import pytest
 
 from estargz.blob_copy import copy_blob
 from estargz.errors import ConversionError, DigestMismatchError
-from estargz.layer_input import LayerSource
+from estargz.layer_source import LayerSource
 from registry.digest import Digest
 
 _DATA = b"0123456789"

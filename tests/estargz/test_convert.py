@@ -17,7 +17,7 @@ from estargz.progress import Event, LayerFinished, LayerPushed
 from registry.digest import Digest
 from registry.images import ImageStore, LayoutImage, LayoutName
 from registry.layout import OciLayout
-from registry.manifest import OCI_INDEX, OCI_LAYER, OCI_LAYER_ZSTD, OCI_MANIFEST
+from registry.manifest import OCI_INDEX, OCI_LAYER, OCI_LAYER_ZSTD, OCI_MANIFEST, Platform
 from tests.estargz.blobs import read_files, read_toc
 from tests.estargz.layouts import DOCKER, OCI, Family, Layer, Layout, store
 from tests.strategies import CHUNK_BYTES, Node, build_tar
@@ -104,6 +104,21 @@ async def test_all_platforms_and_each_layer_once(tmp_path: Path) -> None:
     assert [image.platform for image in result.images] == ["linux/amd64", "linux/arm64"]
     assert sum(isinstance(event, LayerFinished) for event in events) == 2
     assert OciLayout.open(out).index().manifests[0].digest == result.digest
+
+
+async def test_only_some_platforms(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "in")
+    children = [
+        layout.add_image([Layer(tar=_LOWER)], platform=_AMD),
+        layout.add_image([Layer(tar=_UPPER)], config={"architecture": "arm64"}, platform=_ARM),
+    ]
+    source = layout.name(layout.add_index(children))
+    out = tmp_path / "out"
+    options = _options(tmp_path, platforms=(Platform("linux", "arm64", "v8"),))
+    result = await convert_image(source, store(out), options, progress=_ignore)
+    index = await _json(store(out))
+    assert [child["platform"] for child in index["manifests"]] == [_ARM]
+    assert [image.platform for image in result.images] == ["linux/arm64"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import zstandard
 from hypothesis import given, strategies as st
 
 from estargz.errors import ConversionError, DigestMismatchError
-from estargz.layer_input import DecodeError, LayerDecoder, LayerSource, unpack_blob
+from estargz.layer_input import DecodeError, LayerDecoder, unpack_blob
+from estargz.layer_source import LayerSource
 from registry.digest import Digest
 
 _SKIPPABLE = b"\x50\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"hello"

@@ -3,8 +3,8 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from estargz.layer_input import LayerSource
 from estargz.layer_pipeline import LayerPipeline
+from estargz.layer_source import LayerSource
 from estargz.planning import WriterOptions
 from estargz.progress import Event
 from registry.digest import Digest

@@ -37,10 +37,38 @@ def test_json_is_all_that_is_printed(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert document["images"][0]["layers"][0]["tocEntries"] == 4
 
 
+def test_the_names_that_other_tools_give_to_options(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = _make_image(tmp_path / "in")
+    digests = []
+    for name, options in {
+        "ours": ["--chunk-size", "4KiB", "--compression-level", "1"],
+        "theirs": ["--estargz-chunk-size", "4096", "--estargz-compression-level", "1"],
+    }.items():
+        more = ["--estargz", "--oci", "--all-platforms", "--json"]
+        assert run(["convert", source, f"oci:{tmp_path / name}", *options, *more]) == 0
+        digests.append(json.loads(capsys.readouterr().out)["digest"])
+    assert digests[0] == digests[1]
+    assert run(["convert", source, f"oci:{tmp_path / 'zero'}", "--estargz-chunk-size", "0"]) == 0
+
+
+def test_a_platform_that_the_image_does_not_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["convert", _make_image(tmp_path / "in"), f"oci:{tmp_path / 'out'}"]
+    assert run([*words, "--platform", "linux/s390x"]) == 1
+    assert "only linux/amd64" in capsys.readouterr().err
+    assert run([*words, "--platform", "linux/x86_64"]) == 0
+
+
 @pytest.mark.parametrize(
     "options",
     [
+        ["--estargz-chunk-size", "4095"],
         ["--chunk-size", "4095"],
+        ["--platform", "linux"],
+        ["--all-platforms", "--platform", "linux/amd64"],
         ["--chunk-size", "1GiB"],
         ["--chunk-size", "big"],
         ["--compression-level", "0"],
@@ -54,7 +82,9 @@ def test_options_out_of_range_are_usage_errors(
     options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["convert", "oci:a", "oci:b", *options]) == 2
-    assert options[0] in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert options[0].removeprefix("--estargz-").removeprefix("--") in error
+    assert error.count("\n") == 1
 
 
 def test_an_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

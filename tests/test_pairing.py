@@ -1,0 +1,21 @@
+"""Every module has a test file of its own, and every test file of a package a module."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("estargz", "fs", "registry", "snapshotter")
+# Tested through what it is part of.
+WITHOUT = {
+    ("registry", "real_registry"),  # the whole client, against a real registry
+    ("snapshotter", "layer_server"),  # a protocol; its implementations are tested
+}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_modules_and_test_files_are_pairs(package: str) -> None:
+    modules = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}
+    tests = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / package).glob("test_*")}
+    unpaired = {(package, name) for name in modules ^ tests}
+    assert unpaired <= WITHOUT

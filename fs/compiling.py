@@ -11,6 +11,7 @@ import stat
 from dataclasses import dataclass
 from datetime import datetime
 
+from estargz.codec import Codec
 from estargz.errors import TocError
 from estargz.toc import NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK, Toc, TocEntry, TocLimits
 from fs.chunk_table import ChunkTable
@@ -47,36 +48,42 @@ class LayerImage:
     Attributes:
         inodes: its tree.
         chunks: its content.
+        codec: how its members are compressed.
         data_bytes: the size of its data space.
         prefetch_end: where in the blob what a container reads first ends; None where no landmark says so.
     """
 
     inodes: InodeTable
     chunks: ChunkTable
+    codec: Codec
     data_bytes: int
     prefetch_end: int | None
 
 
-def compile_layer(toc: Toc, *, toc_offset: int, limits: TocLimits | None = None) -> LayerImage:
+def compile_layer(
+    toc: Toc, *, payload_bytes: int, codec: Codec = Codec.GZIP, limits: TocLimits | None = None
+) -> LayerImage:
     """Compiles a TOC. It costs CPU in proportion to the TOC's size: call it in a thread.
 
     Args:
         toc: the verified TOC.
-        toc_offset: where the TOC begins in the blob, and so where the content ends.
+        payload_bytes: where the content ends in the blob.
+        codec: how its members are compressed.
         limits: what is believed.
 
     Raises:
         TocError: an entry breaks a rule; it is named.
     """
-    return _Compiler(toc_offset, limits or TocLimits()).compile(toc)
+    return _Compiler(payload_bytes, codec, limits or TocLimits()).compile(toc)
 
 
 class _Compiler:
     """The state of one compilation."""
 
-    def __init__(self, toc_offset: int, limits: TocLimits) -> None:
+    def __init__(self, payload_bytes: int, codec: Codec, limits: TocLimits) -> None:
         self._limits = limits
-        self._toc_offset = toc_offset
+        self._payload_bytes = payload_bytes
+        self._codec = codec
         self._inodes = InodeTable()
         self._chunks = ChunkTable()
         self._data_end = 0
@@ -97,8 +104,10 @@ class _Compiler:
         self._resolve_hard_links()
         self._add_whiteouts()
         self._count_links()
-        self._chunks.freeze(payload_bytes=self._toc_offset)
-        return LayerImage(self._inodes, self._chunks, self._data_end, self._prefetch_end)
+        self._chunks.freeze(payload_bytes=self._payload_bytes)
+        return LayerImage(
+            self._inodes, self._chunks, self._codec, self._data_end, self._prefetch_end
+        )
 
     def _add(self, entry: TocEntry, pieces: list[TocEntry]) -> None:
         path = clean_path(entry.name, self._limits)
@@ -205,8 +214,9 @@ class _Compiler:
             raise TocError(entry.name, f"a chunk at {piece.chunk_offset}, expected {expected}")
         if not 0 < size <= self._limits.max_chunk_bytes or expected + size > entry.size:
             raise TocError(entry.name, f"a chunk of {size} bytes in a file of {entry.size}")
-        if not 0 <= piece.offset < self._toc_offset:
-            raise TocError(entry.name, f"offset {piece.offset}, content ends at {self._toc_offset}")
+        if not 0 <= piece.offset < self._payload_bytes:
+            reason = f"offset {piece.offset}, content ends at {self._payload_bytes}"
+            raise TocError(entry.name, reason)
         if not 0 <= piece.inner_offset <= self._limits.max_chunk_bytes:
             raise TocError(entry.name, f"inner offset {piece.inner_offset}")
 

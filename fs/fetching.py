@@ -241,7 +241,7 @@ class Fetcher:
 
     def _decode_and_write(self, member: Member, data: bytes) -> None:
         spans = [self._chunks.inner_span(index) for index in member.chunks]
-        contents = decode_member(data, spans, blob_offset=member.start)
+        contents = decode_member(data, spans, blob_offset=member.start, codec=self._image.codec)
         for index, content in zip(member.chunks, contents, strict=True):
             chunk = VerifiedChunk(f"chunk {index}", self._chunks.digest(index), content)
             self._store.write(index, chunk)

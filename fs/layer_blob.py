@@ -5,7 +5,16 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import assert_never
 
-from estargz.opening import FoundToc, Piece, RangeRequest, TailRequest, open_layer
+from estargz.errors import ExternalTocError
+from estargz.external_toc import fetch_external_toc
+from estargz.opening import (
+    FoundToc,
+    Piece,
+    RangeRequest,
+    TailRequest,
+    found_elsewhere,
+    open_layer,
+)
 from registry.client import BlobRange, RegistryClient
 from registry.digest import Digest
 from registry.reference import Reference
@@ -33,7 +42,7 @@ class LayerBlob:
         return f"<LayerBlob {self.reference.repository_name} {self.digest}>"
 
     async def find_toc(self) -> FoundToc:
-        """Fetches the compressed TOC, in one request where it is not unusually large.
+        """Fetches the compressed TOC, in one request where it is in the blob and not unusually large.
 
         Raises:
             NotEstargzError, TocError: the blob has no TOC, or none that can be believed.
@@ -48,6 +57,9 @@ class LayerBlob:
             except StopIteration as done:
                 found: FoundToc = done.value
                 return found
+            except ExternalTocError as error:
+                compressed = await fetch_external_toc(self._client, self.reference, self.digest)
+                return found_elsewhere(compressed, blob_bytes=error.blob_bytes)
 
     async def _piece(self, request: TailRequest | RangeRequest) -> BlobRange:
         repository = self.reference.repository_name

@@ -15,11 +15,12 @@ from pathlib import Path
 import msgspec
 import zstandard
 
+from estargz.codec import Codec
 from estargz.errors import DigestMismatchError
 from fs.errors import LayerStateError
 from registry.digest import Digest
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 _TOC_NAME = "toc.json.zst"
 _RECORD_NAME = "layer.json"
 _ZSTD_LEVEL = 3
@@ -27,12 +28,13 @@ _NEW_PREFIX = "new-"
 
 
 class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """``layer.json``. Sizes and offsets are bytes of the compressed blob."""
+    """``layer.json``. Sizes are of the compressed blob; content ends at ``payload_bytes``."""
 
     reference: str
     layer_digest: str
     toc_digest: str
-    toc_offset: int
+    codec: Codec
+    payload_bytes: int
     blob_bytes: int
     version: int = RECORD_VERSION
 

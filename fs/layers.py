@@ -156,7 +156,8 @@ class LayerTable:
             reference=str(source.reference),
             layer_digest=str(source.digest),
             toc_digest=str(source.toc_digest),
-            toc_offset=found.toc_offset,
+            codec=found.codec,
+            payload_bytes=found.payload_bytes,
             blob_bytes=found.blob_bytes,
         )
 
@@ -263,7 +264,7 @@ class LayerTable:
 
 
 def _compile(raw_toc: bytes, record: LayerRecord) -> LayerImage:
-    return compile_layer(parse_toc(raw_toc), toc_offset=record.toc_offset)
+    return compile_layer(parse_toc(raw_toc), payload_bytes=record.payload_bytes, codec=record.codec)
 
 
 def _digest_of(name: bytes) -> Digest:

@@ -14,8 +14,8 @@ from tests.fs.layers_by_hand import HandmadeBlob, entry
 TOC_OFFSET = 1 << 40
 
 
-def compile_entries(*entries: TocEntry, toc_offset: int = TOC_OFFSET) -> LayerImage:
-    return compile_layer(Toc(entries=list(entries)), toc_offset=toc_offset)
+def compile_entries(*entries: TocEntry, payload_bytes: int = TOC_OFFSET) -> LayerImage:
+    return compile_layer(Toc(entries=list(entries)), payload_bytes=payload_bytes)
 
 
 def find(image: LayerImage, path: str) -> int:
@@ -147,7 +147,7 @@ def test_chunks_cover_their_files_in_the_data_space() -> None:
     blob.add_file("small", b"s" * 10)
     blob.add_file("big", bytes(range(256)) * 40, chunk_bytes=4000)
     blob.add_shared_member({"one": b"1" * 7, "two": b"2" * 5000})
-    image = compile_entries(*blob.entries, toc_offset=len(blob.data))
+    image = compile_entries(*blob.entries, payload_bytes=len(blob.data))
     assert image.data_bytes == 4096 + 3 * 4096 + 4096 + 2 * 4096
     big = image.inodes.extent(find(image, "big"))
     assert list(image.chunks.covering(big.offset, big.offset + big.size)) == [1, 2, 3]

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from estargz.codec import Codec
 from fs.errors import LayerStateError
 from fs.layer_directory import RECORD_VERSION, LayerDirectories, LayerRecord
 from registry.digest import Digest
@@ -15,7 +16,8 @@ def record(toc: bytes = TOC, *, version: int = RECORD_VERSION) -> LayerRecord:
         reference="localhost/image:1",
         layer_digest=str(LAYER),
         toc_digest=str(Digest.of(toc)),
-        toc_offset=10,
+        codec=Codec.ZSTD,
+        payload_bytes=10,
         blob_bytes=100,
         version=version,
     )

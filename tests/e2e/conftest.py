@@ -74,11 +74,20 @@ def lazy_name(image: BuiltImage, registry: RealRegistry) -> str:
 @pytest.fixture(scope="session")
 def go_lazy_name(plain_name: str, registry: RealRegistry) -> str:
     """The name of the Debian image as stargz-snapshotter's converter made it."""
-    name = f"{registry.host}/debian-go:lazy"
+    return _convert_by_go(plain_name, f"{registry.host}/debian-go:lazy", kind="--estargz")
+
+
+@pytest.fixture(scope="session")
+def go_zstd_name(plain_name: str, registry: RealRegistry) -> str:
+    """The name of the Debian image as the same converter made zstd:chunked of it."""
+    return _convert_by_go(plain_name, f"{registry.host}/debian-go:zstd", kind="--zstdchunked")
+
+
+def _convert_by_go(source: str, name: str, *, kind: str) -> str:
     with Containerd() as containerd:
         ctr = containerd.ctr()
-        ctr.pull(plain_name)
-        ctr.convert_to_estargz(plain_name, name)
+        ctr.pull(source)
+        ctr.convert(source, name, kind=kind)
         ctr.push(name)
     return name
 

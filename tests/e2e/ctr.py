@@ -87,11 +87,15 @@ class Ctr:
         """Pull an image lazily, as stargz-snapshotter's own client does."""
         return self.remote("images", "rpull", "--plain-http", "--snapshotter", snapshotter, image)
 
-    def convert_to_estargz(self, source: str, target: str) -> str:
-        """Convert an image in the content store with stargz-snapshotter's own converter."""
-        return self.remote(
-            "images", "convert", "--estargz", "--oci", source, target, timeout_seconds=200
-        )
+    def convert(self, source: str, target: str, *, kind: str) -> str:
+        """Convert an image in the content store with stargz-snapshotter's own converter.
+
+        Args:
+            source: the image.
+            target: the name of the new one.
+            kind: the converter's option, `--estargz` or `--zstdchunked`.
+        """
+        return self.remote("images", "convert", kind, "--oci", source, target, timeout_seconds=200)
 
     def run(
         self, image: str, argv: Sequence[str], *, snapshotter: str, timeout_seconds: float = 60.0

@@ -56,13 +56,18 @@ def test_stargz_snapshotters_converter_finds_our_table_of_contents(
         assert ctr.remote("images", "get-toc-digest", layer["digest"]).strip() == stated
 
 
+@pytest.mark.parametrize("fixture", ["go_lazy_name", "go_zstd_name"])
 def test_an_image_of_stargz_snapshotters_converter_is_lazy(
-    node: Node, go_lazy_name: str, new_accesses: Callable[[], list[Access]]
+    node: Node,
+    fixture: str,
+    request: pytest.FixtureRequest,
+    new_accesses: Callable[[], list[Access]],
 ) -> None:
-    image = PublishedImage(go_lazy_name)
+    name: str = request.getfixturevalue(fixture)
+    image = PublishedImage(name)
     new_accesses()
-    node.cri.pull(go_lazy_name)
-    container = node.cri.run_container(node.cri.run_pod(), go_lazy_name, ["sleep", "1000"])
+    node.cri.pull(name)
+    container = node.cri.run_container(node.cri.run_pod(), name, ["sleep", "1000"])
     assert node.cri.exec(container, _PRINT).stdout == "1\n"
     assert set(image.layer_digests).isdisjoint(node.pod_ctr.content_digests())
     ours = [access for access in new_accesses() if access.is_blob_read and not access.is_containerd]

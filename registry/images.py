@@ -1,69 +1,44 @@
-"""Images wherever they are: one view of a registry's repository and of an OCI layout directory.
+"""Images wherever they are: one view of a registry's repository, of an OCI layout directory and of archives.
 
 What the commands that take an image and give an image work on; they need not know which kind they were given.
 """
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
 import trio
 
+from registry.archive_image import ArchiveImage
+from registry.archives import pack_layout
 from registry.client import RegistryClient
 from registry.digest import Digest
-from registry.errors import BadResponseError, InvalidReferenceError, LayoutError
+from registry.errors import BadResponseError, LayoutError
+from registry.image_names import ArchiveFormat, ArchiveName, ImageName, LayoutName
 from registry.layout import OciLayout
 from registry.manifest import MAX_MANIFEST_BYTES, RawManifest, parse_manifest
 from registry.ranges import BlobRange
-from registry.reference import Reference, is_tag
+from registry.reference import Reference
+
+__all__ = [
+    "ImageName",
+    "ImageStore",
+    "LayoutImage",
+    "LayoutName",
+    "OnProgress",
+    "RegistryImage",
+    "open_image",
+    "open_target",
+]
 
 OnProgress = Callable[[int], None]
 
-LAYOUT_PREFIX: Final = "oci:"
 _PIECE_BYTES: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class LayoutName:
-    """An image in a layout directory; without a tag, the only one there."""
-
-    path: Path
-    tag: str | None = None
-
-    def __str__(self) -> str:
-        return f"{LAYOUT_PREFIX}{self.path}{'' if self.tag is None else f':{self.tag}'}"
-
-
-@dataclass(frozen=True, slots=True)
-class ImageName:
-    """An image as a user names it: ``oci:DIR[:TAG]``, or a name in a registry."""
-
-    location: Reference | LayoutName
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Reads a name.
-
-        Raises:
-            InvalidReferenceError: it is neither kind of name.
-        """
-        if not text.startswith(LAYOUT_PREFIX):
-            return cls(Reference.parse(text))
-        rest = text.removeprefix(LAYOUT_PREFIX)
-        directory, colon, last = rest.rpartition(":")
-        tag: str | None = last
-        if not colon or "/" in last:
-            directory, tag = rest, None
-        if not directory or "\0" in directory or (tag is not None and not is_tag(tag)):
-            raise InvalidReferenceError(text, "a directory is named oci:DIR or oci:DIR:TAG")
-        return cls(LayoutName(Path(directory), tag))
-
-    def __str__(self) -> str:
-        return str(self.location)
 
 
 class ImageStore(Protocol):
@@ -103,12 +78,46 @@ class ImageStore(Protocol):
 
 
 def open_image(name: ImageName, client: RegistryClient) -> ImageStore:
-    """The store of an image; nothing is read or made before it is asked for."""
+    """The store of an image; nothing is read or made before it is asked for. Archives cannot be written so."""
     match name.location:
         case Reference() as reference:
             return RegistryImage(reference, client)
         case LayoutName() as layout:
             return LayoutImage(layout)
+        case ArchiveName() as archive:
+            return ArchiveImage(archive)
+
+
+@contextlib.asynccontextmanager
+async def open_target(name: ImageName, client: RegistryClient) -> AsyncGenerator[ImageStore, None]:
+    """The store that an image is written to. An archive appears when the block ends without an error.
+
+    Raises:
+        LayoutError: the archive exists already, or cannot be written.
+    """
+    archive = name.location
+    if not isinstance(archive, ArchiveName):
+        yield open_image(name, client)
+        return
+    if archive.format is not ArchiveFormat.OCI:
+        raise LayoutError(archive.path, "archives are written as oci-archive:FILE only")
+    if archive.path.exists():
+        raise LayoutError(archive.path, "it exists already: remove it, or choose another name")
+    with _staging_directory(archive.path) as directory:
+        yield LayoutImage(LayoutName(directory, archive.tag))
+        await trio.to_thread.run_sync(pack_layout, directory, archive.path)
+
+
+@contextlib.contextmanager
+def _staging_directory(archive: Path) -> Iterator[Path]:
+    try:
+        directory = tempfile.mkdtemp(dir=archive.parent, prefix=f".{archive.name[:16]}-")
+    except OSError as error:
+        raise LayoutError(archive, f"it cannot be written ({error.strerror})") from error
+    try:
+        yield Path(directory)
+    finally:
+        shutil.rmtree(directory)
 
 
 class RegistryImage:

@@ -29,7 +29,7 @@ from registry.manifest import (
 REF_NAME: Final = "org.opencontainers.image.ref.name"
 PIECE_BYTES: Final = 1 << 20
 
-_VERSION: Final = "1.0.0"
+LAYOUT_VERSION: Final = "1.0.0"
 _MARKER: Final = "oci-layout"
 _INDEX: Final = "index.json"
 
@@ -52,12 +52,8 @@ class OciLayout:
         """
         layout = cls(path)
         marker = layout._read_file(path / _MARKER, max_bytes=MAX_MANIFEST_BYTES)
-        try:
-            version = msgspec.json.decode(marker, type=dict[str, str]).get("imageLayoutVersion")
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            version = None
-        if version != _VERSION:
-            raise LayoutError(path, f"its {_MARKER} file does not say version {_VERSION}")
+        if parse_layout_version(marker) != LAYOUT_VERSION:
+            raise LayoutError(path, f"its {_MARKER} file does not say version {LAYOUT_VERSION}")
         return layout
 
     @classmethod
@@ -75,7 +71,7 @@ class OciLayout:
             if any(path.iterdir()):
                 raise LayoutError(path, "the directory is neither a layout nor empty")
             layout._write_index(Index(OCI_INDEX, ()))
-            marker = msgspec.json.encode({"imageLayoutVersion": _VERSION})
+            marker = msgspec.json.encode({"imageLayoutVersion": LAYOUT_VERSION})
             with _replacing(path / _MARKER) as file:
                 file.write(marker)
         return layout
@@ -101,17 +97,7 @@ class OciLayout:
         Raises:
             LayoutError: there is no such entry, or more than one.
         """
-        entries = self.index().manifests
-        if tag is not None:
-            entries = tuple(entry for entry in entries if entry.annotations.get(REF_NAME) == tag)
-        # Several entries of one content are one image.
-        if len({entry.digest for entry in entries}) == 1:
-            return entries[0]
-        if entries and tag is None:
-            tags = sorted(entry.annotations.get(REF_NAME, "?") for entry in entries)
-            raise LayoutError(self.path, f"it holds several images, name one of: {', '.join(tags)}")
-        what = "no image" if tag is None else f"not exactly one image tagged {tag}"
-        raise LayoutError(self.path, f"it holds {what}")
+        return choose_entry(self.path, self.index(), tag)
 
     def blob_path(self, digest: Digest) -> Path:
         """Where a blob is, or would be."""
@@ -226,6 +212,33 @@ class OciLayout:
         if len(data) > max_bytes:
             raise LayoutError(self.path, f"{path.name} has more than {max_bytes} bytes")
         return data
+
+
+def choose_entry(path: Path, index: Index, tag: str | None) -> Descriptor:
+    """The entry of a tag in a layout's index; without a tag, the only entry there is.
+
+    Raises:
+        LayoutError: there is no such entry, or more than one; it names ``path``.
+    """
+    entries = index.manifests
+    if tag is not None:
+        entries = tuple(entry for entry in entries if entry.annotations.get(REF_NAME) == tag)
+    # Several entries of one content are one image.
+    if len({entry.digest for entry in entries}) == 1:
+        return entries[0]
+    if entries and tag is None:
+        tags = sorted(entry.annotations.get(REF_NAME, "?") for entry in entries)
+        raise LayoutError(path, f"it holds several images, name one of: {', '.join(tags)}")
+    what = "no image" if tag is None else f"not exactly one image tagged {tag}"
+    raise LayoutError(path, f"it holds {what}")
+
+
+def parse_layout_version(marker: bytes) -> str | None:
+    """What the ``oci-layout`` file says; None where it says nothing."""
+    try:
+        return msgspec.json.decode(marker, type=dict[str, str]).get("imageLayoutVersion")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ import trio
 from estargz.convert import ConversionOptions, ConversionResult, convert_image
 from estargz.planning import MAX_LEVEL, WriterOptions
 from registry.client import RegistryClient
-from registry.images import ImageName, open_image
+from registry.images import ImageName, open_image, open_target
 from registry.manifest import Platform
 from registry.settings import ClientSettings
 from snapshotter.byte_size import parse_size
@@ -102,7 +102,8 @@ def convert(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Makes the eStargz version of image SOURCE, of all its platforms, as TARGET.
 
-    Both are names in a registry (HOST/REPOSITORY:TAG) or directories in OCI layout (oci:DIR[:TAG]). The
+    Both are names in a registry (HOST/REPOSITORY:TAG), directories in OCI layout (oci:DIR[:TAG]) or tars of such
+    (oci-archive:FILE[:TAG]); SOURCE may also be what docker save wrote (docker-archive:FILE[:NAME:TAG]). The
     result is an ordinary OCI image: any runtime can still pull it.
     """
     if platforms and all_platforms:
@@ -130,7 +131,10 @@ def convert(  # noqa: PLR0913 - one parameter for each option
 
 
 async def _convert(task: _Task) -> ConversionResult:
-    async with RegistryClient(task.client) as client:
-        source, target = open_image(task.source, client), open_image(task.target, client)
+    async with (
+        RegistryClient(task.client) as client,
+        open_target(task.target, client) as target,
+    ):
+        source = open_image(task.source, client)
         with progress_report(lines=task.lines) as on_event:
             return await convert_image(source, target, task.options, progress=on_event)

@@ -32,7 +32,8 @@ _PIPE_WIDTH = 240
 def inspect(*, image: str, check: bool, plain_http: tuple[str, ...], as_json: bool) -> None:
     """Shows the layers of IMAGE: which can be read lazily, and why the others cannot.
 
-    IMAGE is a name in a registry (HOST/REPOSITORY:TAG) or a directory in OCI layout (oci:DIR[:TAG]).
+    IMAGE is a name in a registry (HOST/REPOSITORY:TAG), a directory in OCI layout (oci:DIR[:TAG]) or an archive
+    (oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG]).
     """
     name = ImageName.parse(image)
     settings = ClientSettings(plain_http_hosts=frozenset(plain_http))

@@ -5,6 +5,7 @@ import pytest
 
 from snapshotter.cli import run
 from tests.estargz.layouts import Layer, Layout
+from tests.registry.archives import docker_archive
 from tests.strategies import Node, build_tar
 
 _TAR = build_tar([Node(name="a", content=b"a" * 9000)])
@@ -25,6 +26,19 @@ def test_a_directory_is_converted(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert sizes.startswith("1 layers")
     manifest = tmp_path / "out" / "blobs" / digest.replace(":", "/")
     assert json.loads(manifest.read_bytes())["layers"][0]["annotations"]
+
+
+def test_archives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    docker_archive(tmp_path / "saved.tar", [_TAR])
+    source, target = f"docker-archive:{tmp_path}/saved.tar", f"oci-archive:{tmp_path}/out.tar:1"
+    assert run(["convert", source, target]) == 0
+    digest = capsys.readouterr().out.splitlines()[-1]
+    assert run(["inspect", target]) == 0
+    output = capsys.readouterr().out
+    assert digest in output
+    assert "1 of 1 layers are lazy" in output
+    assert run(["convert", source, target]) == 1
+    assert "exists already" in capsys.readouterr().err
 
 
 def test_json_is_all_that_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

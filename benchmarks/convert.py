@@ -21,9 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from estargz.layer_conversion import convert_layer
-from estargz.planning import MemberPlan, WriterOptions, plan_members
-from estargz.tar_stream import read_entries
-from estargz.writer import compress_member
+from estargz.planning import MemberPlan, WriterOptions, plan_layer
+from estargz.writer import compress_members
 
 _MAX_TAR_BYTES = 100_000_000
 _LEVELS = (1, 5, 6, 7, 9)
@@ -49,7 +48,8 @@ def _zlib_9(plan: MemberPlan) -> int:
 
 
 def _libdeflate(level: int) -> Callable[[MemberPlan], int]:
-    return lambda plan: len(compress_member(plan, level=level).data)
+    options = WriterOptions(compression_level=level)
+    return lambda plan: len(compress_members([plan], options)[0].data)
 
 
 def _measure(
@@ -75,7 +75,7 @@ def main() -> None:
         tar, blob = Path(work) / "layer.tar", Path(work) / "layer.blob"
         _make_tar(tar, directories)
         view = memoryview(tar.read_bytes())
-        plans = list(plan_members(view, read_entries(view), WriterOptions()))
+        plans = list(plan_layer(view, WriterOptions()).members)
         table = Table("", "size", "of zlib 9", "MB/s", "times zlib 9")
         zlib_bytes, zlib_seconds = _measure(plans, _zlib_9)
 

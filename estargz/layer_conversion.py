@@ -9,11 +9,11 @@ import mmap
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from pathlib import Path
 
-from estargz.planning import MemberPlan, WriterOptions, plan_members
-from estargz.tar_stream import read_entries
-from estargz.writer import BlobAssembler, CompressedMember, FinishedBlob, compress_member
+from estargz.planning import MemberPlan, WriterOptions, plan_layer
+from estargz.writer import BlobAssembler, CompressedMember, FinishedBlob, compress_members
 
 # Handing a task to a thread costs about as much as compressing 2 KiB: small members travel together.
 _BATCH_BYTES = 1 << 20
@@ -43,20 +43,20 @@ def convert_layer(
 
     Raises:
         UnsupportedTarError: the tar is damaged, or an entry cannot be represented.
+        ConversionError: what is to come first is not there, and may not be missing.
         OSError: a file cannot be read or written.
     """
-    assembler = BlobAssembler()
-    content = _map(tar)
-    plans = plan_members(content, read_entries(content), options)
+    assembler = BlobAssembler(options)
+    plan = plan_layer(_map(tar), options)
     with blob.open("wb") as output:
-        for members in _compress(plans, options.compression_level, pool=pool, window=window):
+        for members in _compress(plan.members, options, pool=pool, window=window):
             for member in members:
                 output.write(member.data)
                 assembler.append(member)
-            report(sum(piece.nbytes for member in members for piece in member.plan.pieces))
-        finished = assembler.finish(compression_level=options.compression_level)
+            report(sum(member.plan.content_bytes for member in members))
+        finished = assembler.finish()
         output.write(finished.tail)
-    return finished
+    return replace(finished, missing=plan.missing)
 
 
 def _map(path: Path) -> memoryview:
@@ -68,12 +68,12 @@ def _map(path: Path) -> memoryview:
 
 
 def _compress(
-    plans: Iterable[MemberPlan], level: int, *, pool: Executor, window: int
+    plans: Iterable[MemberPlan], options: WriterOptions, *, pool: Executor, window: int
 ) -> Iterator[list[CompressedMember]]:
     under_way: deque[Future[list[CompressedMember]]] = deque()
     try:
         for batch in _batches(plans):
-            under_way.append(pool.submit(_compress_batch, batch, level))
+            under_way.append(pool.submit(compress_members, batch, options))
             if len(under_way) >= window:
                 yield under_way.popleft().result()
         while under_way:
@@ -83,16 +83,12 @@ def _compress(
             future.cancel()
 
 
-def _compress_batch(batch: list[MemberPlan], level: int) -> list[CompressedMember]:
-    return [compress_member(plan, level=level) for plan in batch]
-
-
 def _batches(plans: Iterable[MemberPlan]) -> Iterator[list[MemberPlan]]:
     batch: list[MemberPlan] = []
     size = 0
     for plan in plans:
         batch.append(plan)
-        size += sum(piece.nbytes for piece in plan.pieces)
+        size += plan.content_bytes
         if size >= _BATCH_BYTES or len(batch) >= _BATCH_MEMBERS:
             yield batch
             batch, size = [], 0

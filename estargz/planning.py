@@ -1,45 +1,105 @@
 """Cutting a tar into members: which there are, and what goes into each.
 
-A member begins with exactly one chunk of a file and ends before the next chunk: the padding behind the
-chunk, and all headers, directories, links and empty files up to the next content, lie at its end. The
-first member has only headers.
+A member begins with a chunk of a file and ends before the first chunk of the next member: the padding behind chunks, and all
+headers, directories, links and empty files up to the next content, lie at its end. The first member has only headers.
+
+Normally every chunk begins a member. With a minimal size, members are filled up with further chunks until they are about as
+large as asked for. How large they become is known only when they are compressed, which happens later and in other
+threads; so it is estimated, from the start of each chunk. The estimate depends on nothing but the tar, and so do the members.
 """
 
 import tarfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from math import floor
+from dataclasses import dataclass
+from enum import StrEnum
 
-import msgspec
+import deflate
 
-from estargz.errors import UnsupportedTarError
-from estargz.tar_stream import Span, TarEntry
-from estargz.toc import LANDMARK_CONTENT, NO_PREFETCH_LANDMARK, TocEntry
-from registry.digest import Digest
+from estargz.codec import Codec
+from estargz.ordering import EntryOrder, PrefetchList, order_entries
+from estargz.tar_stream import Span, TarEntry, read_all_entries, read_content, read_entries
+from estargz.toc import (
+    LANDMARK_CONTENT,
+    NO_PREFETCH_LANDMARK,
+    PREFETCH_LANDMARK,
+    TocEntry,
+)
+from estargz.toc_entries import OwnerNames, cut_into_chunks, make_toc_entry
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# What Go calls the zero time, found in images of some builders; readers show it as the epoch.
-_YEAR_ONE = -62135596800
-_MODE_BITS = 0o7777
 MAX_LEVEL = 12
+MAX_ZSTD_LEVEL = 22
 MIN_CHUNK_BYTES = 4096
 MAX_CHUNK_BYTES = 256 << 20
+MAX_MIN_CHUNK_BYTES = 32 << 20
+END_OF_TAR = bytes(2 * tarfile.BLOCKSIZE)
 _USTAR_MAX_BYTES = (8 << 30) - 1
+# Estimates: a chunk compresses as its first bytes do with the fastest level, and a header to this much.
+_SAMPLE_BYTES = 8192
+_HEADER_BYTES = 100
+# Who reads a small file out of a large member decompresses what is before it.
+_MAX_RATIO = 8
+
+
+class BlobLayout(StrEnum):
+    """What a blob holds beside the entries of the tar, and where its TOC is.
+
+    Attributes:
+        COMPLETE: a landmark, and the TOC: in the tar, or, with zstd, in a frame of its own.
+        EXTERNAL_TOC: a landmark; the TOC is kept in another image. Only with gzip.
+        LOSSLESS: the tar as it was, bit for bit; the TOC is kept in another image, or, with zstd, in a frame of its own.
+    """
+
+    COMPLETE = "complete"
+    EXTERNAL_TOC = "external-toc"
+    LOSSLESS = "lossless"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriterOptions:
-    """How blobs are written. The level is libdeflate's, 1 (fast) to 12 (small)."""
+    """How a blob is written.
+
+    Attributes:
+        chunk_bytes: files are cut into chunks of this size.
+        min_chunk_bytes: chunks share a member until it has about this size, compressed; 0 gives each its own.
+        codec: what members are compressed with.
+        compression_level: libdeflate's, 1 (fast) to 12 (small), or zstd's, 1 to 22.
+        layout: what the blob holds.
+        prefetch: what comes first; None writes the mark that nothing does.
+    """
 
     chunk_bytes: int = 4 << 20
+    min_chunk_bytes: int = 0
+    codec: Codec = Codec.GZIP
     compression_level: int = 6
+    layout: BlobLayout = BlobLayout.COMPLETE
+    prefetch: PrefetchList | None = None
 
     def __post_init__(self) -> None:
         if not MIN_CHUNK_BYTES <= self.chunk_bytes <= MAX_CHUNK_BYTES:
             raise ValueError(f"chunk size {self.chunk_bytes} is not in 4096..{MAX_CHUNK_BYTES}")
-        if not 1 <= self.compression_level <= MAX_LEVEL:
-            raise ValueError(f"compression level {self.compression_level} is not in 1..{MAX_LEVEL}")
+        if not 0 <= self.min_chunk_bytes <= MAX_MIN_CHUNK_BYTES:
+            most = MAX_MIN_CHUNK_BYTES
+            raise ValueError(f"minimal chunk size {self.min_chunk_bytes} is not in 0..{most}")
+        highest = MAX_LEVEL if self.codec is Codec.GZIP else MAX_ZSTD_LEVEL
+        if not 1 <= self.compression_level <= highest:
+            raise ValueError(f"compression level {self.compression_level} is not in 1..{highest}")
+        if self.layout is BlobLayout.EXTERNAL_TOC and self.codec is Codec.ZSTD:
+            raise ValueError("a zstd:chunked blob always has its TOC inside")
+        if self.layout is BlobLayout.LOSSLESS and self.prefetch is not None:
+            raise ValueError("a tar that is kept bit for bit cannot be reordered")
+
+    @property
+    def has_toc_in_tar(self) -> bool:
+        """Whether the TOC is the last entry of the tar."""
+        return self.layout is BlobLayout.COMPLETE and self.codec is Codec.GZIP
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedChunk:
+    """A chunk of a member: its content, and which of the member's TOC entries describes it."""
+
+    content: memoryview
+    toc_position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,44 +107,45 @@ class MemberPlan:
     """One member before compression.
 
     Attributes:
-        pieces: its bytes, in order; the first ``chunk_bytes`` are a chunk of a file.
-        chunk_bytes: 0 only for the first member, which has no chunk.
-        toc: the TOC entries it completes; if there is a chunk, the first is the chunk's.
+        pieces: its bytes, in order; unless ``chunks`` is empty they begin with the first chunk.
+        chunks: the chunks in it; none only in the first member.
+        toc: the TOC entries it completes, chunks and others, in order.
     """
 
     pieces: tuple[memoryview, ...]
-    chunk_bytes: int
+    chunks: tuple[PlannedChunk, ...]
     toc: tuple[TocEntry, ...]
 
+    @property
+    def content_bytes(self) -> int:
+        """How long it is before compression."""
+        return sum(piece.nbytes for piece in self.pieces)
 
-def plan_members(
-    tar: memoryview, entries: Iterable[TarEntry], options: WriterOptions
-) -> Iterator[MemberPlan]:
-    """Cuts a tar into members, the landmark's first.
 
-    Plans hold slices of ``tar``, not copies.
+@dataclass(frozen=True, slots=True)
+class LayerPlan:
+    """All members of a blob, to be taken once, and the paths that were to come first and are not in the layer."""
+
+    members: Iterator[MemberPlan]
+    missing: tuple[str, ...] = ()
+
+
+def plan_layer(tar: memoryview, options: WriterOptions) -> LayerPlan:
+    """Decides how an uncompressed tar becomes members.
+
+    Plans hold slices of ``tar``, not copies (but for sparse files).
 
     Raises:
-        UnsupportedTarError: an entry cannot be represented in a TOC.
+        UnsupportedTarError: an entry cannot be represented in a TOC; also while members are taken.
+        ConversionError: what is to come first is not there, and may not be missing.
     """
-    owners = _OwnerNames()
-    pending = _PendingMember()
-    pending.add(memoryview(bare_header(NO_PREFETCH_LANDMARK, size=len(LANDMARK_CONTENT))))
-    yield pending.take()
-    pending.start_chunk(memoryview(LANDMARK_CONTENT), _landmark_entry())
-    pending.add(memoryview(padding(len(LANDMARK_CONTENT))))
-    for entry in entries:
-        for span in entry.headers:
-            pending.add_span(tar, span)
-        toc_entry = _toc_entry(entry, owners)
-        if not entry.size:
-            pending.toc.append(toc_entry)
-            continue
-        for chunk, chunk_entry in _chunks(entry, toc_entry, options.chunk_bytes):
-            yield pending.take()
-            pending.start_chunk(tar[chunk.start : chunk.end], chunk_entry, start=chunk.start)
-        pending.add_span(tar, Span(entry.content.end, entry.padded_end))
-    yield pending.take()
+    if options.layout is BlobLayout.LOSSLESS:
+        return LayerPlan(_plan_lossless(tar, read_all_entries(tar), options))
+    entries = read_entries(tar)
+    order = EntryOrder((), tuple(entries))
+    if options.prefetch is not None:
+        order = order_entries(entries, options.prefetch)
+    return LayerPlan(_plan_members(tar, order, options), order.missing)
 
 
 def bare_header(name: str, *, size: int) -> bytes:
@@ -100,98 +161,134 @@ def padding(size: int) -> bytes:
     return bytes(-size % tarfile.BLOCKSIZE)
 
 
+def _plan_members(
+    tar: memoryview, order: EntryOrder, options: WriterOptions
+) -> Iterator[MemberPlan]:
+    planner = _Planner(tar, options)
+    for entry in order.first:
+        yield from planner.add_entry(entry)
+    landmark = NO_PREFETCH_LANDMARK if options.prefetch is None else PREFETCH_LANDMARK
+    yield from planner.add_landmark(landmark)
+    for entry in order.rest:
+        yield from planner.add_entry(entry)
+    if not options.has_toc_in_tar:
+        planner.member.add(memoryview(END_OF_TAR))
+    yield planner.member.take()
+
+
+def _plan_lossless(
+    tar: memoryview, entries: Iterable[TarEntry], options: WriterOptions
+) -> Iterator[MemberPlan]:
+    """Members that together are the tar, whatever it has between and behind its entries."""
+    planner = _Planner(tar, options)
+    end = 0
+    for entry in entries:
+        planner.member.add_span(tar, Span(end, entry.content.start))
+        yield from planner.add_content(entry)
+        end = entry.content.end
+    planner.member.add_span(tar, Span(end, tar.nbytes))
+    yield planner.member.take()
+
+
+class _Planner:
+    """Adds entries to members, and gives away those that are full."""
+
+    def __init__(self, tar: memoryview, options: WriterOptions) -> None:
+        self._tar = tar
+        self._chunk_bytes = options.chunk_bytes
+        self._owners = OwnerNames()
+        self.member = _PendingMember(options)
+
+    def add_entry(self, entry: TarEntry) -> Iterator[MemberPlan]:
+        for header in entry.headers:
+            self.member.add_span(self._tar, header)
+        if entry.new_header:
+            self.member.add(memoryview(entry.new_header))
+        yield from self.add_content(entry)
+        if entry.extents is None:
+            self.member.add_span(self._tar, Span(entry.content.end, entry.padded_end))
+        else:
+            self.member.add(memoryview(padding(entry.size)))
+
+    def add_content(self, entry: TarEntry) -> Iterator[MemberPlan]:
+        toc_entry = make_toc_entry(entry, self._owners)
+        if not entry.size:
+            self.member.toc.append(toc_entry)
+            return
+        for part, chunk in cut_into_chunks(toc_entry, chunk_bytes=self._chunk_bytes):
+            if self.member.is_full:
+                yield self.member.take()
+            content = read_content(self._tar, entry, part)
+            self.member.add_chunk(content, chunk)
+            if entry.extents is None:
+                start = entry.content.start + part.start
+                self.member.add_span(self._tar, Span(start, start + content.nbytes))
+            else:
+                self.member.add(content)
+
+    def add_landmark(self, name: str) -> Iterator[MemberPlan]:
+        content = memoryview(LANDMARK_CONTENT)
+        self.member.add(memoryview(bare_header(name, size=content.nbytes)))
+        yield self.member.take()
+        self.member.add_chunk(content, TocEntry(name=name, type="reg", size=content.nbytes))
+        self.member.add(content)
+        self.member.add(memoryview(padding(content.nbytes)))
+
+
 class _PendingMember:
     """The member under construction; neighbouring bytes of the tar become one piece, not copied."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: WriterOptions) -> None:
+        self._min_bytes = options.min_chunk_bytes
+        self._max_content_bytes = max(options.chunk_bytes, _MAX_RATIO * options.min_chunk_bytes)
+        self._clear()
+
+    def _clear(self) -> None:
         self._pieces: list[memoryview] = []
-        self._chunk_bytes = 0
+        self._chunks: list[PlannedChunk] = []
+        self._content_bytes = 0
+        self._estimated_bytes = 0
         self._tar_end = -1
         self.toc: list[TocEntry] = []
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the next chunk begins another member. The first member has only headers."""
+        return (
+            not self._chunks
+            or self._estimated_bytes >= self._min_bytes
+            or self._content_bytes >= self._max_content_bytes
+        )
+
     def add(self, piece: memoryview) -> None:
         self._pieces.append(piece)
+        self._content_bytes += piece.nbytes
         self._tar_end = -1
 
     def add_span(self, tar: memoryview, span: Span) -> None:
-        if span.start == span.end:
+        piece = tar[span.start : span.end]
+        if not piece.nbytes:
             return
+        self._content_bytes += piece.nbytes
         if span.start == self._tar_end:
-            start = self._tar_end - self._pieces.pop().nbytes
-        else:
-            start = span.start
-        self._pieces.append(tar[start : span.end])
+            piece = tar[self._tar_end - self._pieces.pop().nbytes : span.end]
+        self._pieces.append(piece)
         self._tar_end = span.end
 
-    def start_chunk(self, chunk: memoryview, entry: TocEntry, *, start: int = -1) -> None:
-        self._pieces = [chunk]
-        self._chunk_bytes = chunk.nbytes
-        self._tar_end = start + chunk.nbytes if start >= 0 else -1
-        self.toc = [entry]
+    def add_chunk(self, content: memoryview, entry: TocEntry) -> None:
+        """Notes that the bytes added next are a chunk."""
+        entry.inner_offset = self._content_bytes
+        self._chunks.append(PlannedChunk(content, len(self.toc)))
+        self.toc.append(entry)
+        if self._min_bytes:
+            self._estimated_bytes += _compressed_estimate(content) + _HEADER_BYTES
 
     def take(self) -> MemberPlan:
-        return MemberPlan(tuple(self._pieces), self._chunk_bytes, tuple(self.toc))
+        plan = MemberPlan(tuple(self._pieces), tuple(self._chunks), tuple(self.toc))
+        self._clear()
+        return plan
 
 
-@dataclass(slots=True)
-class _OwnerNames:
-    """Remembers which names a reader of the TOC has seen, so that only news is written."""
-
-    users: dict[int, str] = field(default_factory=dict)
-    groups: dict[int, str] = field(default_factory=dict)
-
-
-def _news(known: dict[int, str], number: int, name: str) -> str:
-    if not name or known.get(number) == name:
-        return ""
-    known[number] = name
-    return name
-
-
-def _toc_entry(entry: TarEntry, owners: _OwnerNames) -> TocEntry:
-    return TocEntry(
-        name=entry.name,
-        type=entry.type,
-        size=entry.size,
-        modtime=_modtime(entry),
-        link_name=entry.link_name,
-        mode=entry.mode & _MODE_BITS,
-        uid=entry.uid,
-        gid=entry.gid,
-        user_name=_news(owners.users, entry.uid, entry.user_name),
-        group_name=_news(owners.groups, entry.gid, entry.group_name),
-        dev_major=entry.dev_major,
-        dev_minor=entry.dev_minor,
-        xattrs=dict(entry.xattrs),
-        digest=str(Digest.of(b"")) if entry.type == "reg" and not entry.size else "",
-    )
-
-
-def _chunks(entry: TarEntry, first: TocEntry, chunk_bytes: int) -> Iterator[tuple[Span, TocEntry]]:
-    """The chunks of a file. ``chunkSize`` is left out where it is what remains and less than a whole one."""
-    for offset in range(0, entry.size, chunk_bytes):
-        remaining = entry.size - offset
-        start = entry.content.start + offset
-        size = chunk_bytes if remaining >= chunk_bytes else 0
-        if offset:
-            toc_entry = TocEntry(
-                name=first.name, type="chunk", chunk_offset=offset, chunk_size=size
-            )
-        else:
-            toc_entry = msgspec.structs.replace(first, chunk_size=size)
-        yield Span(start, start + (size or remaining)), toc_entry
-
-
-def _modtime(entry: TarEntry) -> str:
-    try:
-        if floor(entry.mtime) in {0, _YEAR_ONE}:
-            return ""
-        moment = _EPOCH + timedelta(seconds=floor(entry.mtime + 0.5))
-    except (OverflowError, ValueError) as error:
-        reason = f"its modification time, {entry.mtime}, is not in the years 1 to 9999"
-        raise UnsupportedTarError(entry.name, reason) from error
-    return moment.isoformat().replace("+00:00", "Z")
-
-
-def _landmark_entry() -> TocEntry:
-    return TocEntry(name=NO_PREFETCH_LANDMARK, type="reg", size=len(LANDMARK_CONTENT))
+def _compressed_estimate(content: memoryview) -> int:
+    sample = content[:_SAMPLE_BYTES]
+    return len(deflate.deflate_compress(sample, 1)) * content.nbytes // sample.nbytes

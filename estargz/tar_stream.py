@@ -4,14 +4,19 @@
 located, so that a writer can copy it verbatim and lose nothing. The tar is a buffer (usually a mapped
 file): entries hold positions, not bytes.
 
+Files that are stored sparse are given as if they had been stored in full: no reader of a TOC knows holes. Their
+headers are the only ones that are written anew.
+
 A PAX *global* header is copied like everything else, but does not change the entries after it: that is
 how container runtimes unpack layers, and a lazily mounted layer must look like an unpacked one.
 """
 
+import copy
 import posixpath
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol, cast
 
 from estargz.errors import UnsupportedTarError
 from estargz.toc import NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK, TOC_NAME
@@ -21,6 +26,10 @@ _OWN_NAMES = frozenset({TOC_NAME, PREFETCH_LANDMARK, NO_PREFETCH_LANDMARK})
 # The Go reader has the same limit for one extension header; nothing real comes near it.
 _MAX_READ_BYTES = 1 << 20
 _MAX_NUMBER = (1 << 32) - 1
+# Of a file that is stored sparse; what its holes claim to be costs nothing to store, but must be compressed.
+_MAX_SPARSE_BYTES = 64 << 30
+_SPARSE_PREFIX = "GNU.sparse."
+_REPLACED_RECORDS = frozenset({"path", "linkpath", "size"})
 _TYPES = {
     tarfile.REGTYPE: "reg",
     tarfile.AREGTYPE: "reg",
@@ -41,12 +50,21 @@ class Span:
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A piece of a sparse file that is stored: where in the file it begins, and where in the tar it is."""
+
+    file_offset: int
+    stored: Span
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TarEntry:
     """One entry: what its header says, and where its bytes are.
 
     ``headers`` are the header bytes in order: normally one span, more when the entry inherits global
-    headers from entries that were dropped before it. ``content`` excludes the padding to the next block.
+    headers from entries that were dropped before it. ``content`` is what is stored, without the padding to the
+    next block. Only a sparse file has ``extents``, and a ``new_header`` in place of its own.
     """
 
     name: str
@@ -64,6 +82,8 @@ class TarEntry:
     xattrs: Mapping[str, bytes]
     headers: tuple[Span, ...]
     content: Span
+    new_header: bytes = b""
+    extents: tuple[Extent, ...] | None = None
 
     @property
     def padded_end(self) -> int:
@@ -74,6 +94,37 @@ class TarEntry:
 def clean_name(name: str) -> str:
     """The path that a tar name stands for: relative, without ``.`` and ``..``, empty for the root."""
     return posixpath.normpath("/" + name).lstrip("/")
+
+
+def read_content(tar: memoryview, entry: TarEntry, part: Span) -> memoryview:
+    """A part of a file's content: a slice of the tar, or, with the zeros of its holes, of a sparse file a copy."""
+    if entry.extents is None:
+        return tar[entry.content.start + part.start : entry.content.start + part.end]
+    content = bytearray(part.end - part.start)
+    for extent in entry.extents:
+        size = extent.stored.end - extent.stored.start
+        start = max(extent.file_offset, part.start)
+        end = min(extent.file_offset + size, part.end)
+        if start < end:
+            stored = extent.stored.start + start - extent.file_offset
+            content[start - part.start : end - part.start] = tar[stored : stored + end - start]
+    return memoryview(content).toreadonly()
+
+
+def read_all_entries(tar: memoryview) -> list[TarEntry]:
+    """Lists all entries of a tar that must not be changed by a single byte.
+
+    Raises:
+        UnsupportedTarError: the tar is damaged, an entry cannot be represented, or only in another tar.
+    """
+    entries = list(_parse(tar))
+    for entry in entries:
+        if entry.extents is not None:
+            reason = "it is stored sparse, and a TOC cannot describe holes"
+            raise UnsupportedTarError(entry.name, reason)
+        if clean_name(entry.name) == TOC_NAME:
+            raise UnsupportedTarError(entry.name, "the tar was made by an earlier conversion")
+    return entries
 
 
 def read_entries(tar: memoryview) -> list[TarEntry]:
@@ -95,7 +146,7 @@ def _without_dropped(entries: Iterable[TarEntry], kept: set[int]) -> Iterator[Ta
     inherited: tuple[Span, ...] = ()
     for position, entry in enumerate(entries):
         if position not in kept:
-            inherited += entry.headers[:-1]
+            inherited += entry.headers if entry.new_header else entry.headers[:-1]
         else:
             yield replace(entry, headers=inherited + entry.headers) if inherited else entry
             inherited = ()
@@ -130,6 +181,16 @@ class _IgnoredGlobals(dict[str, str]):
         pass
 
 
+class _Archive(Protocol):
+    """What ``tarfile`` knows and its stubs do not: where the next header is, and which pieces are stored."""
+
+    offset: int
+
+
+class _SparseInfo(Protocol):
+    sparse: list[tuple[int, int]]
+
+
 def _parse(tar: memoryview) -> Iterator[TarEntry]:
     if not tar.nbytes:
         return
@@ -149,6 +210,8 @@ def _parse(tar: memoryview) -> Iterator[TarEntry]:
                 name = info.name
                 entry = _entry(info, previous_end=end)
                 end = entry.padded_end
+                if entry.extents is not None and end != cast("_Archive", archive).offset:
+                    raise UnsupportedTarError(name, "its map of holes contradicts its size")
                 yield entry
     except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
         raise UnsupportedTarError(
@@ -160,11 +223,21 @@ def _parse(tar: memoryview) -> Iterator[TarEntry]:
 
 
 def _entry(info: tarfile.TarInfo, *, previous_end: int) -> TarEntry:
+    # Whichever record comes last wins with tarfile; "path" is a made-up name for those who do not know sparse files.
+    info.name = info.pax_headers.get(f"{_SPARSE_PREFIX}name", info.name)
     _refuse_unrepresentable(info)
-    kind = _TYPES[info.type]
+    kind = "reg" if info.issparse() else _TYPES[info.type]
     size = info.size if kind == "reg" else 0
-    own_header = Span(info.offset, info.offset_data)
-    global_headers = (Span(previous_end, info.offset),) if info.offset > previous_end else ()
+    headers: tuple[Span, ...] = ()
+    if info.offset > previous_end:
+        headers = (Span(previous_end, info.offset),)
+    content = Span(info.offset_data, info.offset_data + size)
+    extents = None
+    if info.issparse():
+        extents = _extents(info)
+        content = Span(info.offset_data, extents[-1].stored.end if extents else info.offset_data)
+    else:
+        headers += (Span(info.offset, info.offset_data),)
     return TarEntry(
         name=info.name + "/" if kind == "dir" else info.name,
         type=kind,
@@ -179,17 +252,45 @@ def _entry(info: tarfile.TarInfo, *, previous_end: int) -> TarEntry:
         dev_major=info.devmajor if kind in {"char", "block"} else 0,
         dev_minor=info.devminor if kind in {"char", "block"} else 0,
         xattrs=_xattrs(info),
-        headers=(*global_headers, own_header),
-        content=Span(info.offset_data, info.offset_data + size),
+        headers=headers,
+        new_header=b"" if extents is None else _full_header(info),
+        content=content,
+        extents=extents,
     )
 
 
+def _extents(info: tarfile.TarInfo) -> tuple[Extent, ...]:
+    if info.size > _MAX_SPARSE_BYTES:
+        reason = f"it is sparse, and would take {info.size} bytes stored in full"
+        raise UnsupportedTarError(info.name, reason)
+    extents = []
+    position, stored = 0, info.offset_data
+    for offset, size in cast("_SparseInfo", info).sparse:
+        if not size:
+            continue
+        if size < 0 or not position <= offset <= offset + size <= info.size:
+            raise UnsupportedTarError(info.name, "its map of holes makes no sense")
+        extents.append(Extent(offset, Span(stored, stored + size)))
+        position, stored = offset + size, stored + size
+    return tuple(extents)
+
+
+def _full_header(info: tarfile.TarInfo) -> bytes:
+    """The header of a sparse file as it would be if the file had been stored in full."""
+    full = copy.copy(info)
+    full.type = tarfile.REGTYPE
+    full.pax_headers = {
+        keyword: value
+        for keyword, value in info.pax_headers.items()
+        if not keyword.startswith(_SPARSE_PREFIX) and keyword not in _REPLACED_RECORDS
+    }
+    return full.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
 def _refuse_unrepresentable(info: tarfile.TarInfo) -> None:
-    if info.issparse() or any(key.startswith("GNU.sparse.") for key in info.pax_headers):
-        raise UnsupportedTarError(
-            info.name, "it is stored sparse; store it in full (tar without -S)"
-        )
-    if info.type not in _TYPES:
+    if not info.issparse() and any(key.startswith(_SPARSE_PREFIX) for key in info.pax_headers):
+        raise UnsupportedTarError(info.name, "it is stored sparse in a way that is not known")
+    if info.type not in _TYPES and not info.issparse():
         kind = info.type.decode("ascii", "backslashreplace")
         raise UnsupportedTarError(info.name, f"entries of type {kind!r} have no place in a layer")
     for text, what in ((info.name, "name"), (info.linkname, "link target")):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
+from estargz.codec import Codec
+from estargz.planning import BlobLayout, WriterOptions
 from estargz.toc import TocEntry
 
 _TYPES = {
@@ -137,6 +139,23 @@ trees = st.lists(nodes, max_size=12)
 # tarfile takes a global header with nothing behind it for damage.
 tars = st.tuples(trees, st.sampled_from([None, {"comment": "of git archive"}])).map(
     lambda made_of: Content(build_tar(made_of[0], pax_headers=made_of[1] if made_of[0] else None))
+)
+
+# Every way to write a blob that gives the tar's own tree.
+writer_options = st.builds(
+    WriterOptions,
+    chunk_bytes=st.sampled_from([CHUNK_BYTES, 2 * CHUNK_BYTES, 4 << 20]),
+    min_chunk_bytes=st.sampled_from([0, 500, 5000, 1 << 20]),
+    codec=st.just(Codec.GZIP),
+    compression_level=st.sampled_from([1, 6]),
+    layout=st.sampled_from(BlobLayout),
+) | st.builds(
+    WriterOptions,
+    chunk_bytes=st.sampled_from([CHUNK_BYTES, 2 * CHUNK_BYTES, 4 << 20]),
+    min_chunk_bytes=st.sampled_from([0, 500, 5000, 1 << 20]),
+    codec=st.just(Codec.ZSTD),
+    compression_level=st.sampled_from([1, 3]),
+    layout=st.sampled_from([BlobLayout.COMPLETE, BlobLayout.LOSSLESS]),
 )
 
 _int64 = st.integers(0, (1 << 63) - 1)

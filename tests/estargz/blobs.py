@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from estargz.codec import Codec
+from estargz.errors import ExternalTocError
 from estargz.members import InnerSpan, compressed_bound, decode_member
 from estargz.opening import (
     DEFAULT_TAIL_BYTES,
@@ -12,13 +14,13 @@ from estargz.opening import (
     RangeRequest,
     TailRequest,
     extract_toc,
+    found_elsewhere,
     open_layer,
 )
-from estargz.planning import WriterOptions, plan_members
-from estargz.tar_stream import read_entries
+from estargz.planning import WriterOptions, plan_layer
 from estargz.toc import Toc, TocEntry, parse_toc
 from estargz.verify import VerifiedChunk
-from estargz.writer import BlobAssembler, FinishedBlob, compress_member
+from estargz.writer import BlobAssembler, FinishedBlob, compress_members
 from registry.digest import Digest
 from tests.strategies import CHUNK_BYTES
 
@@ -35,14 +37,12 @@ class WrittenBlob:
 
 def write_blob(tar: bytes, options: WriterOptions = SMALL_CHUNKS) -> WrittenBlob:
     """Writes a blob in one thread."""
-    assembler = BlobAssembler()
+    assembler = BlobAssembler(options)
     output = bytearray()
-    view = memoryview(tar)
-    for plan in plan_members(view, read_entries(view), options):
-        member = compress_member(plan, level=options.compression_level)
+    for member in compress_members(plan_layer(memoryview(tar), options).members, options):
         output += member.data
         assembler.append(member)
-    finished = assembler.finish(compression_level=options.compression_level)
+    finished = assembler.finish()
     return WrittenBlob(bytes(output + finished.tail), finished)
 
 
@@ -77,17 +77,32 @@ def drive(opening: Opening, blob: bytes) -> tuple[bytes, list[TailRequest | Rang
             return stop.value.compressed, requests
 
 
+def open_written(written: WrittenBlob) -> FoundToc:
+    """Opens what was written, wherever its TOC is."""
+    try:
+        return open_blob(written.data)[0]
+    except ExternalTocError as error:
+        return found_elsewhere(written.finished.external_toc, blob_bytes=error.blob_bytes)
+
+
 def read_toc(blob: bytes, expected: Digest) -> Toc:
     """The TOC of a blob, verified."""
     found, _ = open_blob(blob)
     return parse_toc(extract_toc(found, expected=expected))
 
 
-def read_files(blob: bytes, toc: Toc) -> dict[str, bytes]:
-    """The content of every regular file, each chunk decoded alone and verified."""
+def read_written(written: WrittenBlob) -> tuple[Toc, dict[str, bytes]]:
+    """The TOC and all files of what was written, wherever its TOC is, all verified."""
+    found = open_written(written)
+    toc = parse_toc(extract_toc(found, expected=written.finished.toc_digest))
+    return toc, read_files(written.data[: found.payload_bytes], toc, codec=found.codec)
+
+
+def read_files(blob: bytes, toc: Toc, *, codec: Codec = Codec.GZIP) -> dict[str, bytes]:
+    """The content of every regular file, each chunk decoded alone, from its own range, and verified."""
     files: dict[str, bytes] = {}
     for entry, chunk in _chunks(toc):
-        files[entry.name] = files.get(entry.name, b"") + chunk.read(blob)
+        files[entry.name] = files.get(entry.name, b"") + chunk.read(blob, codec)
     return files
 
 
@@ -96,17 +111,18 @@ class _Chunk:
     entry: TocEntry
     size: int
 
-    def read(self, blob: bytes) -> bytes:
+    def read(self, blob: bytes, codec: Codec) -> bytes:
         offset, inner = self.entry.offset, self.entry.inner_offset
         data = blob[offset : offset + compressed_bound(inner + self.size)]
-        (content,) = decode_member(data, [InnerSpan(inner, self.size)], blob_offset=offset)
-        digest = Digest.parse(self.entry.chunk_digest).raw
+        spans = [InnerSpan(inner, self.size)]
+        (content,) = decode_member(data, spans, blob_offset=offset, codec=codec)
+        digest = Digest.parse(self.entry.chunk_digest or self.entry.digest).raw
         return bytes(VerifiedChunk(self.entry.name, digest, content).data)
 
 
 @dataclass(frozen=True, slots=True)
 class _Nothing:
-    def read(self, blob: bytes) -> bytes:
+    def read(self, blob: bytes, codec: Codec) -> bytes:
         return b""
 
 

@@ -1,23 +1,21 @@
+import random
+from typing import Any
+
 import pytest
 from hypothesis import given
 
-from estargz.errors import UnsupportedTarError
-from estargz.planning import MemberPlan, WriterOptions, bare_header, padding, plan_members
+from estargz.codec import Codec
+from estargz.ordering import PrefetchList
+from estargz.planning import BlobLayout, MemberPlan, WriterOptions, bare_header, padding, plan_layer
 from estargz.tar_stream import read_entries
-from estargz.toc import TocEntry
+from estargz.writer import compress_members
 from tests.strategies import CHUNK_BYTES, Node, build_tar, tars
 
 _OPTIONS = WriterOptions(chunk_bytes=CHUNK_BYTES)
 
 
 def _plan(tar: bytes) -> list[MemberPlan]:
-    view = memoryview(tar)
-    return list(plan_members(view, read_entries(view), _OPTIONS))
-
-
-def _toc(*nodes: Node) -> list[TocEntry]:
-    """The TOC entries of a tar, without the landmark's."""
-    return [entry for plan in _plan(build_tar(nodes)) for entry in plan.toc][1:]
+    return list(plan_layer(memoryview(tar), _OPTIONS).members)
 
 
 def _bytes(plan: MemberPlan) -> bytes:
@@ -38,11 +36,13 @@ def test_members_hold_the_landmark_and_then_the_kept_entries_byte_for_byte(tar: 
 @given(tars)
 def test_every_member_but_the_first_begins_with_one_chunk(tar: bytes) -> None:
     first, *others = _plan(tar)
-    assert first.chunk_bytes == 0
+    assert first.chunks == ()
     assert first.toc == ()
     for plan in others:
-        assert 1 <= plan.chunk_bytes <= CHUNK_BYTES
-        assert plan.chunk_bytes <= plan.pieces[0].nbytes
+        (chunk,) = plan.chunks
+        assert chunk.toc_position == 0
+        assert 1 <= chunk.content.nbytes <= CHUNK_BYTES
+        assert plan.pieces[0][: chunk.content.nbytes] == chunk.content
         assert plan.toc[0].type in {"reg", "chunk"}
         assert all(entry.size == 0 and entry.type != "chunk" for entry in plan.toc[1:])
 
@@ -64,7 +64,13 @@ def test_members_are_cut_immediately_before_content() -> None:
         ["d/a", "d/empty", "d/l"],
         ["d/b"],
     ]
-    assert [plan.chunk_bytes for plan in plans] == [0, 1, CHUNK_BYTES, 1, 1]
+    assert [[chunk.content.nbytes for chunk in plan.chunks] for plan in plans] == [
+        [],
+        [1],
+        [CHUNK_BYTES],
+        [1],
+        [1],
+    ]
     assert _bytes(plans[2]) == b"a" * CHUNK_BYTES
     assert _bytes(plans[3])[:512] == b"a" + bytes(511)
 
@@ -75,91 +81,19 @@ def test_what_lies_together_in_the_tar_is_one_slice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "chunk_sizes"),
-    [
-        (1, [0]),
-        (CHUNK_BYTES - 1, [0]),
-        (CHUNK_BYTES, [CHUNK_BYTES]),
-        (CHUNK_BYTES + 1, [CHUNK_BYTES, 0]),
-        (2 * CHUNK_BYTES, [CHUNK_BYTES, CHUNK_BYTES]),
-        (2 * CHUNK_BYTES + 9, [CHUNK_BYTES, CHUNK_BYTES, 0]),
-    ],
-)
-def test_chunk_sizes_are_written_while_a_whole_chunk_remains(
-    size: int, chunk_sizes: list[int]
-) -> None:
-    entries = _toc(Node(name="f", content=bytes(size)))
-    assert [entry.chunk_size for entry in entries] == chunk_sizes
-    offsets = [number * CHUNK_BYTES for number in range(len(entries))]
-    assert [entry.chunk_offset for entry in entries] == offsets
-    assert [entry.type for entry in entries] == ["reg"] + ["chunk"] * (len(entries) - 1)
-    assert [entry.size for entry in entries] == [size] + [0] * (len(entries) - 1)
-
-
-def test_a_chunk_says_nothing_but_where_it_is() -> None:
-    node = Node(name="f", content=bytes(CHUNK_BYTES + 1), uid=7, mtime=9, user_name="jo")
-    _, chunk = _toc(node)
-    assert chunk == TocEntry(name="f", type="chunk", chunk_offset=CHUNK_BYTES)
-
-
-def test_only_permission_bits_are_kept_of_the_mode() -> None:
-    (entry,) = _toc(Node(name="f", mode=0o104755))
-    assert entry.mode == 0o4755
-
-
-def test_owner_names_are_written_when_they_change() -> None:
-    names = [("jo", 1), ("jo", 1), ("", 1), ("al", 1), ("jo", 2), ("al", 1), ("jo", 1)]
-    nodes = [
-        Node(name=str(number), user_name=name, uid=uid, group_name=name, gid=uid)
-        for number, (name, uid) in enumerate(names)
-    ]
-    written = [(entry.user_name, entry.group_name) for entry in _toc(*nodes)]
-    assert [user for user, _ in written] == ["jo", "", "", "al", "jo", "", "jo"]
-    assert all(user == group for user, group in written)
-
-
-@pytest.mark.parametrize(
-    ("mtime", "text"),
-    [
-        (0, ""),
-        (0.9, ""),
-        (1, "1970-01-01T00:00:01Z"),
-        (-1, "1969-12-31T23:59:59Z"),
-        (1_577_934_245, "2020-01-02T03:04:05Z"),
-        (1_577_934_245.5, "2020-01-02T03:04:06Z"),
-        (1_577_934_245.25, "2020-01-02T03:04:05Z"),
-        (-62_135_596_800, ""),
-        (253_402_300_799, "9999-12-31T23:59:59Z"),
-    ],
-)
-def test_modification_times(mtime: float, text: str) -> None:
-    (entry,) = _toc(Node(name="f", mtime=mtime))
-    assert entry.modtime == text
-
-
-@pytest.mark.parametrize("mtime", [253_402_300_800, 10**17, -(10**12)])
-def test_a_time_that_cannot_be_written_is_refused(mtime: int) -> None:
-    with pytest.raises(UnsupportedTarError, match="modification time"):
-        _toc(Node(name="f", mtime=mtime))
-
-
-@pytest.mark.parametrize("mtime", ["nan", "inf", "-inf", "1e300"])
-def test_a_time_that_is_none_is_refused(mtime: str) -> None:
-    with pytest.raises(UnsupportedTarError, match="modification time"):
-        _toc(Node(name="f", pax={"mtime": mtime}))
-
-
-@pytest.mark.parametrize(
     "options",
     [
         {"chunk_bytes": 4095},
         {"chunk_bytes": (256 << 20) + 1},
         {"compression_level": 0},
         {"compression_level": 13},
+        {"compression_level": 23, "codec": Codec.ZSTD},
+        {"min_chunk_bytes": -1},
+        {"min_chunk_bytes": (32 << 20) + 1},
     ],
     ids=str,
 )
-def test_options_out_of_range_are_refused(options: dict[str, int]) -> None:
+def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="is not in"):
         WriterOptions(**options)
 
@@ -167,3 +101,53 @@ def test_options_out_of_range_are_refused(options: dict[str, int]) -> None:
 @pytest.mark.parametrize(("size", "zeros"), [(0, 0), (1, 511), (512, 0), (513, 511)])
 def test_padding(size: int, zeros: int) -> None:
     assert padding(size) == bytes(zeros)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"codec": Codec.ZSTD, "layout": BlobLayout.EXTERNAL_TOC},
+        {"layout": BlobLayout.LOSSLESS, "prefetch": PrefetchList(paths=())},
+    ],
+    ids=["zstd", "lossless"],
+)
+def test_options_that_contradict_each_other_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"cannot be|always"):
+        WriterOptions(**options)
+
+
+_NOISE = random.Random(5)
+_SMALL_FILES = [Node(name=f"f{n}", content=_NOISE.randbytes(100 * n)) for n in range(1, 90)]
+
+
+@pytest.mark.parametrize("min_chunk_bytes", [1, 5_000, 50_000, 1 << 20])
+def test_members_are_filled_up_to_about_the_minimal_size(min_chunk_bytes: int) -> None:
+    options = WriterOptions(chunk_bytes=CHUNK_BYTES, min_chunk_bytes=min_chunk_bytes)
+    _, *members = plan_layer(memoryview(build_tar(_SMALL_FILES)), options).members
+    sizes = [len(member.data) for member in compress_members(members, options)]
+    assert all(0.8 * min_chunk_bytes <= size for size in sizes[:-1])
+    assert all(size <= 1.2 * min_chunk_bytes + CHUNK_BYTES + 200 for size in sizes)
+    chunks = [-(-len(node.content) // CHUNK_BYTES) for node in _SMALL_FILES]
+    assert sum(len(plan.chunks) for plan in members) == 1 + sum(chunks)
+
+
+def test_content_that_compresses_well_does_not_pile_up() -> None:
+    options = WriterOptions(chunk_bytes=CHUNK_BYTES, min_chunk_bytes=10_000)
+    tar = build_tar([Node(name=f"f{n}", content=bytes(4000)) for n in range(100)])
+    plans = list(plan_layer(memoryview(tar), options).members)
+    assert max(plan.content_bytes for plan in plans) < 8 * 10_000 + 2 * 4608
+
+
+def test_landmarks_begin_a_member_whatever_the_minimal_size() -> None:
+    wanted = PrefetchList(paths=("f3", "f1"))
+    options = WriterOptions(min_chunk_bytes=1 << 20, prefetch=wanted)
+    plans = list(plan_layer(memoryview(build_tar(_SMALL_FILES)), options).members)
+    assert [plan.toc[0].name for plan in plans[1:]] == ["f3", ".prefetch.landmark"]
+    assert [entry.name for entry in plans[1].toc] == ["f3", "f1"]
+
+
+@given(tars)
+def test_a_lossless_plan_is_the_tar(tar: bytes) -> None:
+    options = WriterOptions(chunk_bytes=CHUNK_BYTES, layout=BlobLayout.LOSSLESS)
+    tar += b"whatever follows" * 40
+    assert b"".join(_bytes(plan) for plan in plan_layer(memoryview(tar), options).members) == tar

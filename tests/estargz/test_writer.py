@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 
 from estargz.footer import FOOTER_BYTES, Footer, parse_footer
-from estargz.planning import plan_members
+from estargz.planning import plan_layer
 from estargz.tar_stream import read_entries
 from estargz.toc import TOC_NAME
-from estargz.writer import BlobAssembler, compress_member
+from estargz.writer import BlobAssembler, compress_members
 from registry.digest import Digest
 from tests.estargz.blobs import SMALL_CHUNKS, read_files, read_toc, write_blob
 from tests.strategies import CHUNK_BYTES, Node, build_tar, tars
@@ -91,14 +91,15 @@ def test_members_begin_where_the_toc_says_and_offsets_are_unique(tar: bytes) -> 
 @pytest.mark.parametrize("threads", [1, 2, 7])
 def test_the_order_in_which_threads_finish_does_not_matter(threads: int) -> None:
     view = memoryview(build_tar(_TREE))
-    plans = list(plan_members(view, read_entries(view), SMALL_CHUNKS))
+    plans = plan_layer(view, SMALL_CHUNKS).members
     with ThreadPoolExecutor(threads) as pool:
-        members = list(pool.map(lambda plan: compress_member(plan, level=6), plans))
-    assembler = BlobAssembler()
+        batches = list(pool.map(lambda plan: compress_members([plan], SMALL_CHUNKS), plans))
+    members = [member for batch in batches for member in batch]
+    assembler = BlobAssembler(SMALL_CHUNKS)
     for member in members:
         assembler.append(member)
     data = b"".join(member.data for member in members)
-    data += assembler.finish(compression_level=6).tail
+    data += assembler.finish().tail
     assert data == write_blob(bytes(view)).data
 
 
@@ -153,7 +154,7 @@ def test_an_empty_tar_becomes_a_blob_with_a_landmark() -> None:
 
 
 def test_the_assembler_shows_how_far_it_is() -> None:
-    assembler = BlobAssembler()
+    assembler = BlobAssembler(SMALL_CHUNKS)
     assert repr(assembler) == "<BlobAssembler 0 entries, 0 bytes>"
 
 

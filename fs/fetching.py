@@ -7,7 +7,7 @@ the next read starts a new one: nothing is remembered of a failure but its count
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import trio
@@ -16,52 +16,34 @@ from estargz.errors import CorruptMemberError, DigestMismatchError
 from estargz.members import decode_member
 from estargz.verify import VerifiedChunk
 from fs.chunk_store import ChunkStore
-from fs.chunk_table import ChunkTable, Member
+from fs.chunk_table import Member
 from fs.compiling import LayerImage
 from fs.demand_gate import DemandGate
 from fs.errors import ChunkUnavailableError, StaleLayerError
-from fs.layer_blob import LayerBlob
-from fs.read_ahead import ReadAhead, ReadAheadSettings
+from fs.layer_blob import LayerBlob, StreamWindow
+from fs.read_ahead import ReadAhead
+from fs.request_planning import FetchSettings, plan_requests
 
 _log = logging.getLogger(__name__)
 
 Pause = Callable[[], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchSettings:
-    """How fetching trades requests against bytes."""
-
-    read_ahead: ReadAheadSettings = field(default_factory=ReadAheadSettings)
-    max_request_bytes: int = 8 << 20
-    read_through_bytes: int = 16 << 10  # a gap this small costs less than another request
-    inline_decode_bytes: int = 64 << 10  # below, a thread costs more than the decoding
-
-
 @dataclass(eq=False, slots=True)
 class Flight:
-    """A member on its way."""
+    """A member on its way.
+
+    Attributes:
+        member: its number.
+        landed: set when it is here, or has failed.
+        error: why it failed.
+        unkept: its chunks that the disk would not take: right, but only here.
+    """
 
     member: int
     landed: trio.Event = field(default_factory=trio.Event)
     error: Exception | None = None
-
-
-def plan_requests(
-    numbers: Sequence[int], chunks: ChunkTable, settings: FetchSettings
-) -> list[list[int]]:
-    """Groups members, given in blob order, into the requests that bring them."""
-    requests: list[list[int]] = []
-    for number in numbers:
-        member = chunks.member(number)
-        if requests:
-            first, last = chunks.member(requests[-1][0]), chunks.member(requests[-1][-1])
-            near = member.start - last.end <= settings.read_through_bytes
-            if near and member.end - first.start <= settings.max_request_bytes:
-                requests[-1].append(number)
-                continue
-        requests.append([number])
-    return requests
+    unkept: dict[int, VerifiedChunk] = field(default_factory=dict)
 
 
 class Fetcher:
@@ -87,6 +69,7 @@ class Fetcher:
         self._read_ahead = ReadAhead(settings.read_ahead)
         self.verify_failures = 0
         self.last_error = ""
+        self._disk_error = ""
         # Compressed bytes that need not be fetched again; a member's chunks come and are kept together.
         self.landed_bytes = 0 if store.is_empty else self._count_landed()
 
@@ -97,8 +80,8 @@ class Fetcher:
     def __repr__(self) -> str:
         return f"<Fetcher {self._blob.digest} {len(self._flights)} in flight>"
 
-    async def wait_present(self, indices: Iterable[int]) -> None:
-        """Returns when all these chunks are in the store.
+    async def wait_present(self, indices: Iterable[int]) -> Mapping[int, VerifiedChunk]:
+        """Returns when all these chunks are in the store; those that the disk would not take, it returns.
 
         Raises:
             ChunkUnavailableError: one of them could not be brought.
@@ -115,6 +98,7 @@ class Fetcher:
                     chunk=self._describe(flight.member),
                     reason=str(flight.error),
                 ) from flight.error
+        return {index: chunk for flight in flights for index, chunk in flight.unkept.items()}
 
     def missing_members(self, end: int | None = None) -> list[int]:
         """The members that are not here and that nobody is bringing, in blob order.
@@ -145,7 +129,11 @@ class Fetcher:
 
     def _join(self, numbers: Sequence[int]) -> list[Flight]:
         new = [number for number in numbers if number not in self._flights]
-        for needed in plan_requests(new, self._chunks, self._settings):
+        for planned in plan_requests(new, self._chunks, self._settings):
+            # Read-ahead of the request before may have taken some along.
+            needed = [number for number in planned if number not in self._flights]
+            if not needed:
+                continue
             request = needed + self._following(needed)
             waiting = {number: Flight(number) for number in request}
             self._flights.update(waiting)
@@ -181,7 +169,7 @@ class Fetcher:
         end = self._chunks.member(numbers[-1]).end
         try:
             async with self._blob.stream(start=start, length=end - start) as pieces:
-                received = _Window(pieces, start)
+                received = StreamWindow(pieces, start)
                 for number in numbers:
                     if pause is not None:
                         await pause()
@@ -191,9 +179,8 @@ class Fetcher:
                         data = await received.take(member.start, member.end)
                         await self._land(waiting[number], data)
                         del waiting[number]
-                async for (
-                    _
-                ) in pieces:  # nothing: but only an answer read to its end frees its connection
+                # Nothing more comes, but only an answer that was read to its end frees its connection.
+                async for _ in pieces:
                     pass
         except Exception as error:  # noqa: BLE001 - it is handed to those who wait; here it would end the server
             self.last_error = str(error)
@@ -213,11 +200,11 @@ class Fetcher:
     async def _land(self, flight: Flight, data: bytes) -> None:
         """Puts a member into the store; wrong bytes are asked for once more."""
         try:
-            await self._store_member(flight.member, data)
+            await self._store_member(flight, data)
         except (CorruptMemberError, DigestMismatchError) as error:
             self._count_wrong(flight, error)
             try:
-                await self._store_member(flight.member, await self._fetch_again(flight.member))
+                await self._store_member(flight, await self._fetch_again(flight.member))
             except (CorruptMemberError, DigestMismatchError) as again:
                 self._count_wrong(flight, again)
                 self._fail(flight, again)
@@ -227,24 +214,46 @@ class Fetcher:
         member = self._chunks.member(number)
         length = member.end - member.start
         async with self._blob.stream(start=member.start, length=length) as pieces:
-            return await _Window(pieces, member.start).take(member.start, member.end)
+            return await StreamWindow(pieces, member.start).take(member.start, member.end)
 
-    async def _store_member(self, number: int, data: bytes) -> None:
-        member = self._chunks.member(number)
+    async def _store_member(self, flight: Flight, data: bytes) -> None:
+        member = self._chunks.member(flight.member)
         content = sum(self._chunks.sizes[index] for index in member.chunks)
         if content <= self._settings.inline_decode_bytes:
-            self._decode_and_write(member, data)
+            flight.unkept = self._decode_and_write(member, data)
         else:
-            await trio.to_thread.run_sync(self._decode_and_write, member, data)
-        self._store.mark_present(member.chunks)
-        self.landed_bytes += member.end - member.start
+            flight.unkept = await trio.to_thread.run_sync(self._decode_and_write, member, data)
+        if not flight.unkept:
+            self._store.mark_present(member.chunks)
+            self.landed_bytes += member.end - member.start
 
-    def _decode_and_write(self, member: Member, data: bytes) -> None:
+    def _decode_and_write(self, member: Member, data: bytes) -> dict[int, VerifiedChunk]:
+        """Decodes a member into the store; gives its chunks if the disk would not take them all."""
         spans = [self._chunks.inner_span(index) for index in member.chunks]
         contents = decode_member(data, spans, blob_offset=member.start, codec=self._image.codec)
-        for index, content in zip(member.chunks, contents, strict=True):
-            chunk = VerifiedChunk(f"chunk {index}", self._chunks.digest(index), content)
-            self._store.write(index, chunk)
+        chunks = {
+            index: VerifiedChunk(f"chunk {index}", self._chunks.digest(index), content)
+            for index, content in zip(member.chunks, contents, strict=True)
+        }
+        try:
+            for index, chunk in chunks.items():
+                self._store.write(index, chunk)
+        except OSError as error:
+            self._tell_kept(error)
+            return chunks
+        self._tell_kept(None)
+        return {}
+
+    def _tell_kept(self, error: OSError | None) -> None:
+        """Says, once each time it changes, whether content can be kept."""
+        reason = "" if error is None else str(error)
+        if reason != self._disk_error:
+            self._disk_error = reason
+            fields = {"layer": str(self._blob.digest), "error": reason}
+            if error is None:
+                _log.info("content is kept again", extra={"fields": fields})
+            else:
+                _log.warning("content is served but cannot be kept", extra={"fields": fields})
 
     def _count_wrong(self, flight: Flight, error: Exception) -> None:
         self.verify_failures += 1
@@ -284,21 +293,3 @@ class Fetcher:
         index = member.chunks[0]
         path = self._image.inodes.file_at(self._chunks.data_offsets[index])
         return f"chunk {index} of {path} (blob bytes {member.start} to {member.end})"
-
-
-class _Window:
-    """Pieces of a stream, joined until a whole member is there."""
-
-    def __init__(self, pieces: AsyncIterator[bytes], start: int) -> None:
-        self._pieces = pieces
-        self._start = start
-        self._buffer = bytearray()
-
-    async def take(self, start: int, end: int) -> bytes:
-        """The bytes ``[start, end)`` of the blob; what lies before is given up."""
-        while self._start + len(self._buffer) < end:
-            self._buffer += await anext(self._pieces)
-        data = bytes(memoryview(self._buffer)[start - self._start : end - self._start])
-        del self._buffer[: end - self._start]
-        self._start = end
-        return data

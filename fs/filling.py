@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import trio
 
 from fs.demand_gate import DemandGate
-from fs.fetching import FetchSettings, plan_requests
 from fs.layer import Layer
+from fs.request_planning import FetchSettings, plan_requests
 
 _log = logging.getLogger(__name__)
 _FIRST_WINDOW_BYTES = 256 << 10

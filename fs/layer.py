@@ -1,9 +1,11 @@
 """A layer that can be read: its compiled image, its content on disk, and the way to the rest."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import trio
 
+from estargz.verify import VerifiedChunk
 from fs.chunk_store import ChunkStore
 from fs.compiling import LayerImage
 from fs.fetching import Fetcher
@@ -95,9 +97,22 @@ class Layer:
             return b""
         start = extent.offset + offset
         chunks = self.image.chunks.covering(start, start + size)
-        if self.store.missing(chunks):
-            await self.fetcher.wait_present(chunks)
-        return self.store.read(start, size)
+        if not self.store.missing(chunks):
+            return self.store.read(start, size)
+        unkept = await self.fetcher.wait_present(chunks)
+        if not unkept:
+            return self.store.read(start, size)
+        return b"".join(self._piece(index, start, start + size, unkept) for index in chunks)
+
+    def _piece(
+        self, index: int, start: int, end: int, unkept: Mapping[int, VerifiedChunk]
+    ) -> bytes:
+        """What a chunk has of ``[start, end)`` of the data space, also if the disk would not take it."""
+        offset = self.image.chunks.data_offsets[index]
+        start, end = max(start, offset), min(end, offset + self.image.chunks.sizes[index])
+        if index in unkept:
+            return bytes(unkept[index].data[start - offset : end - offset])
+        return self.store.read(start, end - start)
 
     def statistics(self) -> LayerStatistics:
         """What is here now, and what it cost."""

@@ -101,3 +101,21 @@ class LayerBlob:
     def statistics(self) -> BlobStatistics:
         """What it cost so far."""
         return BlobStatistics(self._requests, self._bytes_received)
+
+
+class StreamWindow:
+    """Pieces of a blob, joined until a whole member is there."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], start: int) -> None:
+        self._pieces = pieces
+        self._start = start
+        self._buffer = bytearray()
+
+    async def take(self, start: int, end: int) -> bytes:
+        """The bytes ``[start, end)`` of the blob; what lies before is given up."""
+        while self._start + len(self._buffer) < end:
+            self._buffer += await anext(self._pieces)
+        data = bytes(memoryview(self._buffer)[start - self._start : end - self._start])
+        del self._buffer[: end - self._start]
+        self._start = end
+        return data

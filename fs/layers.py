@@ -15,11 +15,12 @@ from fs.chunk_store import ChunkStore
 from fs.compiling import LayerImage, compile_layer
 from fs.demand_gate import DemandGate
 from fs.errors import LayerStateError, StaleLayerError
-from fs.fetching import Fetcher, FetchSettings
+from fs.fetching import Fetcher
 from fs.filling import Filler, FillSettings
 from fs.layer import Layer, LayerSource, LayerStatistics
 from fs.layer_blob import LayerBlob
 from fs.layer_directory import LayerDirectories, LayerRecord
+from fs.request_planning import FetchSettings
 from registry.client import RegistryClient
 from registry.digest import Digest
 from registry.errors import ContentError, InvalidDigestError

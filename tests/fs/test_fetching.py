@@ -1,48 +1,121 @@
-import itertools
+"""How content is brought, seen from its readers."""
 
-from hypothesis import given, strategies as st
+from collections.abc import Iterator
+from pathlib import Path
 
-from fs.chunk_table import ChunkTable
-from fs.fetching import FetchSettings, plan_requests
+import pytest
+import trio
+import trio.testing
 
-SETTINGS = FetchSettings(max_request_bytes=1000, read_through_bytes=50)
+from fs.errors import ChunkUnavailableError
+from fs.inodes import ROOT
+from fs.layer import Layer, LayerSource
+from tests.fakes.registry import FakeRegistry, Fault
+from tests.fs.in_process import layer_table, push
+from tests.fs.layers_by_hand import HandmadeBlob
 
-
-def table_with_gaps(gaps: list[int]) -> ChunkTable:
-    """Members of one small chunk each, that many bytes apart in the blob."""
-    table = ChunkTable()
-    blob_offset = 0
-    for number, gap in enumerate(gaps):
-        blob_offset += gap
-        table.append(
-            data_offset=number * 4096,
-            size=1,
-            blob_offset=blob_offset,
-            inner_offset=0,
-            digest=bytes(32),
-        )
-    table.freeze(payload_bytes=blob_offset + 30)
-    return table
+CONTENT = bytes(range(256)) * 64
 
 
-@given(
-    st.lists(st.integers(30, 8000), min_size=1, max_size=30),
-    st.data(),
-)
-def test_requests_bring_what_is_asked_within_bounds(gaps: list[int], data: st.DataObject) -> None:
-    table = table_with_gaps(gaps)
-    wanted = sorted(data.draw(st.sets(st.integers(0, len(gaps) - 1))))
-    requests = plan_requests(wanted, table, SETTINGS)
-    assert [number for request in requests for number in request] == wanted
-    for request in requests:
-        members = [table.member(number) for number in request]
-        length = members[-1].end - members[0].start
-        assert len(request) == 1 or length <= SETTINGS.max_request_bytes
-        for before, after in itertools.pairwise(members):
-            assert after.start - before.end <= SETTINGS.read_through_bytes
+@pytest.fixture
+def fake() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as fake:
+        yield fake
 
 
-@given(st.lists(st.integers(30, 60), min_size=2, max_size=10))
-def test_neighbours_share_a_request(gaps: list[int]) -> None:
-    table = table_with_gaps(gaps)
-    assert len(plan_requests(range(len(gaps)), table, SETTINGS)) == 1
+@pytest.fixture
+def source(fake: FakeRegistry) -> LayerSource:
+    blob = HandmadeBlob()
+    blob.add_file("file", CONTENT, chunk_bytes=4096)
+    return push(blob, fake)
+
+
+async def read_all(layer: Layer) -> bytes:
+    return await layer.read(layer.image.inodes.lookup(ROOT, b"file"), offset=0, size=1 << 20)
+
+
+async def test_neighbouring_chunks_come_in_one_request(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    async with layer_table(tmp_path) as table:
+        layer = await table.attach(source)
+        assert await read_all(layer) == CONTENT
+        assert fake.count("blob") == 2
+        assert layer.statistics().requests == 2
+
+
+async def test_wrong_bytes_are_asked_for_once_more(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    async with layer_table(tmp_path) as table:
+        layer = await table.attach(source)
+        fake.faults.inject(Fault.WRONG_BYTES)
+        assert await read_all(layer) == CONTENT
+        assert layer.statistics().verify_failures == 1
+
+
+async def test_every_reader_gets_an_error_of_its_own_and_the_next_read_starts_afresh(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    errors: list[ChunkUnavailableError] = []
+    async with layer_table(tmp_path) as table:
+        layer = await table.attach(source)
+        fake.faults.inject(Fault.WRONG_BYTES, times=1000)
+
+        async def read() -> None:
+            with pytest.raises(ChunkUnavailableError) as caught:
+                await read_all(layer)
+            errors.append(caught.value)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(read)
+        assert len({id(error) for error in errors}) == 5
+        assert "chunk 0 of /file" in errors[0].chunk
+        fake.faults.clear()
+        assert await read_all(layer) == CONTENT
+        assert layer.statistics().last_error in str(errors[0])
+
+
+async def test_a_reader_that_gives_up_does_not_cancel_the_others(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    results: list[bytes] = []
+    async with layer_table(tmp_path) as table:
+        layer = await table.attach(source)
+        fake.faults.inject(Fault.STALLED)
+        async with trio.open_nursery() as nursery:
+
+            async def patient() -> None:
+                results.append(await read_all(layer))
+
+            with trio.CancelScope() as impatient:
+                impatient.cancel()
+                await read_all(layer)
+            assert impatient.cancelled_caught
+            nursery.start_soon(patient)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            fake.faults.clear()
+        assert results == [CONTENT]
+        assert layer.statistics().verify_failures == 0
+
+
+async def test_a_table_that_ends_leaves_no_reader_with_wrong_content(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    outcome: list[str] = []
+    async with trio.open_nursery() as nursery:
+        async with layer_table(tmp_path) as table:
+            layer = await table.attach(source)
+            fake.faults.inject(Fault.STALLED)
+
+            async def read() -> None:
+                try:
+                    outcome.append(repr(await read_all(layer)))
+                except ChunkUnavailableError:
+                    outcome.append("error")
+
+            nursery.start_soon(read)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+        fake.faults.clear()
+    assert outcome == ["error"]

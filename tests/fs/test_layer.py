@@ -1,3 +1,6 @@
+import random
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,36 @@ async def test_only_files_have_content(tmp_path: Path) -> None:
             layer = await table.attach(push(blob, fake))
             with pytest.raises(WrongKindError, match="/dir"):
                 await layer.read(layer.image.inodes.lookup(ROOT, b"dir"), offset=0, size=1)
+
+
+@pytest.mark.fuse
+async def test_a_full_disk_costs_requests_but_no_reads(small_disk: Path) -> None:
+    content = random.Random(2).randbytes(1_500_000)
+    blob = HandmadeBlob()
+    blob.add_file("file", content, chunk_bytes=100_000)
+    with FakeRegistry() as fake:
+        async with layer_table(small_disk) as table:
+            layer = await table.attach(push(blob, fake))
+            index = layer.image.inodes.lookup(ROOT, b"file")
+            for offset in (0, 70_000, 1_250_000):
+                data = await layer.read(index, offset=offset, size=130_000)
+                assert data == content[offset : offset + 130_000]
+            assert await layer.read(index, offset=0, size=10**7) == content
+            assert not layer.store.is_complete
+            (small_disk / "ballast").unlink()
+            assert await layer.read(index, offset=0, size=10**7) == content
+            assert layer.store.is_complete
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Two MiB, of which half are taken."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "small", disk], check=True)
+    (disk / "ballast").write_bytes(bytes(1 << 20))
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 async def test_small_files_that_share_a_member_come_together(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ A PAX *global* header is copied like everything else, but does not change the en
 how container runtimes unpack layers, and a lazily mounted layer must look like an unpacked one.
 """
 
-import copy
 import posixpath
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +18,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 from estargz.errors import UnsupportedTarError
+from estargz.sparse_files import (
+    SPARSE_PREFIX,
+    Extent,
+    full_header,
+    read_sparse,
+    sparse_extents,
+)
 from estargz.toc import NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK, TOC_NAME
 
 _XATTR_PREFIX = "SCHILY.xattr."
@@ -26,10 +32,6 @@ _OWN_NAMES = frozenset({TOC_NAME, PREFETCH_LANDMARK, NO_PREFETCH_LANDMARK})
 # The Go reader has the same limit for one extension header; nothing real comes near it.
 _MAX_READ_BYTES = 1 << 20
 _MAX_NUMBER = (1 << 32) - 1
-# Of a file that is stored sparse; what its holes claim to be costs nothing to store, but must be compressed.
-_MAX_SPARSE_BYTES = 64 << 30
-_SPARSE_PREFIX = "GNU.sparse."
-_REPLACED_RECORDS = frozenset({"path", "linkpath", "size"})
 _TYPES = {
     tarfile.REGTYPE: "reg",
     tarfile.AREGTYPE: "reg",
@@ -48,14 +50,6 @@ class Span:
 
     start: int
     end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """A piece of a sparse file that is stored: where in the file it begins, and where in the tar it is."""
-
-    file_offset: int
-    stored: Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,18 +91,10 @@ def clean_name(name: str) -> str:
 
 
 def read_content(tar: memoryview, entry: TarEntry, part: Span) -> memoryview:
-    """A part of a file's content: a slice of the tar, or, with the zeros of its holes, of a sparse file a copy."""
-    if entry.extents is None:
-        return tar[entry.content.start + part.start : entry.content.start + part.end]
-    content = bytearray(part.end - part.start)
-    for extent in entry.extents:
-        size = extent.stored.end - extent.stored.start
-        start = max(extent.file_offset, part.start)
-        end = min(extent.file_offset + size, part.end)
-        if start < end:
-            stored = extent.stored.start + start - extent.file_offset
-            content[start - part.start : end - part.start] = tar[stored : stored + end - start]
-    return memoryview(content).toreadonly()
+    """A part of a file's content: a slice of the tar; of a sparse file, a copy."""
+    if entry.extents is not None:
+        return read_sparse(tar, entry.extents, start=part.start, end=part.end)
+    return tar[entry.content.start + part.start : entry.content.start + part.end]
 
 
 def read_all_entries(tar: memoryview) -> list[TarEntry]:
@@ -182,13 +168,9 @@ class _IgnoredGlobals(dict[str, str]):
 
 
 class _Archive(Protocol):
-    """What ``tarfile`` knows and its stubs do not: where the next header is, and which pieces are stored."""
+    """What ``tarfile`` knows and its stubs do not: where the next header is."""
 
     offset: int
-
-
-class _SparseInfo(Protocol):
-    sparse: list[tuple[int, int]]
 
 
 def _parse(tar: memoryview) -> Iterator[TarEntry]:
@@ -224,7 +206,7 @@ def _parse(tar: memoryview) -> Iterator[TarEntry]:
 
 def _entry(info: tarfile.TarInfo, *, previous_end: int) -> TarEntry:
     # Whichever record comes last wins with tarfile; "path" is a made-up name for those who do not know sparse files.
-    info.name = info.pax_headers.get(f"{_SPARSE_PREFIX}name", info.name)
+    info.name = info.pax_headers.get(f"{SPARSE_PREFIX}name", info.name)
     _refuse_unrepresentable(info)
     kind = "reg" if info.issparse() else _TYPES[info.type]
     size = info.size if kind == "reg" else 0
@@ -234,8 +216,9 @@ def _entry(info: tarfile.TarInfo, *, previous_end: int) -> TarEntry:
     content = Span(info.offset_data, info.offset_data + size)
     extents = None
     if info.issparse():
-        extents = _extents(info)
-        content = Span(info.offset_data, extents[-1].stored.end if extents else info.offset_data)
+        extents = sparse_extents(info)
+        stored = sum(extent.size for extent in extents)
+        content = Span(info.offset_data, info.offset_data + stored)
     else:
         headers += (Span(info.offset, info.offset_data),)
     return TarEntry(
@@ -253,42 +236,14 @@ def _entry(info: tarfile.TarInfo, *, previous_end: int) -> TarEntry:
         dev_minor=info.devminor if kind in {"char", "block"} else 0,
         xattrs=_xattrs(info),
         headers=headers,
-        new_header=b"" if extents is None else _full_header(info),
+        new_header=b"" if extents is None else full_header(info),
         content=content,
         extents=extents,
     )
 
 
-def _extents(info: tarfile.TarInfo) -> tuple[Extent, ...]:
-    if info.size > _MAX_SPARSE_BYTES:
-        reason = f"it is sparse, and would take {info.size} bytes stored in full"
-        raise UnsupportedTarError(info.name, reason)
-    extents = []
-    position, stored = 0, info.offset_data
-    for offset, size in cast("_SparseInfo", info).sparse:
-        if not size:
-            continue
-        if size < 0 or not position <= offset <= offset + size <= info.size:
-            raise UnsupportedTarError(info.name, "its map of holes makes no sense")
-        extents.append(Extent(offset, Span(stored, stored + size)))
-        position, stored = offset + size, stored + size
-    return tuple(extents)
-
-
-def _full_header(info: tarfile.TarInfo) -> bytes:
-    """The header of a sparse file as it would be if the file had been stored in full."""
-    full = copy.copy(info)
-    full.type = tarfile.REGTYPE
-    full.pax_headers = {
-        keyword: value
-        for keyword, value in info.pax_headers.items()
-        if not keyword.startswith(_SPARSE_PREFIX) and keyword not in _REPLACED_RECORDS
-    }
-    return full.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-
-
 def _refuse_unrepresentable(info: tarfile.TarInfo) -> None:
-    if not info.issparse() and any(key.startswith(_SPARSE_PREFIX) for key in info.pax_headers):
+    if not info.issparse() and any(key.startswith(SPARSE_PREFIX) for key in info.pax_headers):
         raise UnsupportedTarError(info.name, "it is stored sparse in a way that is not known")
     if info.type not in _TYPES and not info.issparse():
         kind = info.type.decode("ascii", "backslashreplace")

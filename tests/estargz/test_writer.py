@@ -9,16 +9,29 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+import zstandard
+from hypothesis import given, settings, strategies as st
 
-from estargz.footer import FOOTER_BYTES, Footer, parse_footer
-from estargz.planning import plan_layer
-from estargz.tar_stream import read_entries
+from estargz.codec import Codec
+from estargz.errors import EstargzError, UnsupportedTarError
+from estargz.footer import EXTERNAL_FOOTER_BYTES, FOOTER_BYTES, Footer, parse_footer
+from estargz.layer_conversion import convert_layer
+from estargz.opening import extract_zstd_toc, found_elsewhere
+from estargz.planning import BlobLayout, WriterOptions, plan_layer
+from estargz.tar_stream import TarEntry, read_all_entries, read_entries
 from estargz.toc import TOC_NAME
 from estargz.writer import BlobAssembler, compress_members
 from registry.digest import Digest
-from tests.estargz.blobs import SMALL_CHUNKS, read_files, read_toc, write_blob
-from tests.strategies import CHUNK_BYTES, Node, build_tar, tars
+from tests.estargz.blobs import (
+    SMALL_CHUNKS,
+    WrittenBlob,
+    open_blob,
+    open_written,
+    read_toc,
+    read_written,
+    write_blob,
+)
+from tests.strategies import CHUNK_BYTES, Node, build_tar, tars, writer_options
 
 _EMPTY = str(Digest.of(b""))
 _TREE = [
@@ -31,30 +44,9 @@ _TREE = [
     Node(name="dev/null", kind="char", device=(1, 3)),
     Node(name="run/fifo", kind="fifo", xattrs={"user.a": b"\xff"}),
 ]
-
-
-@given(tars)
-def test_what_is_written_is_what_is_read_back(tar: bytes) -> None:
-    written = write_blob(tar)
-    toc = read_toc(written.data, written.finished.toc_digest)
-    originals = read_entries(memoryview(tar))
-    files = read_files(written.data, toc)
-    assert files.pop(".no.prefetch.landmark") == b"\x0f"
-    assert files == {
-        entry.name: tar[entry.content.start : entry.content.end]
-        for entry in originals
-        if entry.type == "reg"
-    }
-    entries = [entry for entry in toc.entries if entry.type != "chunk"][1:]
-    assert [(entry.name, entry.type, entry.size) for entry in entries] == [
-        (entry.name, entry.type, entry.size) for entry in originals
-    ]
-    assert [
-        (entry.mode, entry.uid, entry.gid, entry.link_name, entry.xattrs) for entry in entries
-    ] == [(entry.mode, entry.uid, entry.gid, entry.link_name, entry.xattrs) for entry in originals]
-    for entry in entries:
-        if entry.type == "reg":
-            assert entry.digest == str(Digest.of(files[entry.name]))
+_NAMES = [node.name for node in _TREE]
+_ZSTD = WriterOptions(chunk_bytes=CHUNK_BYTES, codec=Codec.ZSTD)
+_LOSSLESS = WriterOptions(chunk_bytes=CHUNK_BYTES, layout=BlobLayout.LOSSLESS)
 
 
 @given(tars)
@@ -167,6 +159,147 @@ def test_gzip_and_tar_take_a_blob_for_an_ordinary_layer(tmp_path: Path) -> None:
     assert listed.stdout.split() == [
         ".no.prefetch.landmark",
         "usr/",
-        *[node.name for node in _TREE[1:]],
+        *_NAMES[1:],
         "stargz.index.json",
     ]
+
+
+# Laws of all ways to write a blob: codecs, layouts, chunks that share members.
+
+
+def _entries(tar: bytes, options: WriterOptions) -> list[TarEntry]:
+    if options.layout is BlobLayout.LOSSLESS:
+        return read_all_entries(memoryview(tar))
+    return read_entries(memoryview(tar))
+
+
+def _unpack(written: WrittenBlob, codec: Codec) -> bytes:
+    if codec is Codec.GZIP:
+        return gzip.decompress(written.data)
+    with zstandard.ZstdDecompressor().stream_reader(
+        written.data, read_across_frames=True
+    ) as reader:
+        return reader.read()
+
+
+@given(tars, writer_options)
+def test_the_tree_that_is_read_is_the_tree_of_the_tar(tar: bytes, options: WriterOptions) -> None:
+    toc, files = read_written(write_blob(tar, options))
+    files.pop(".no.prefetch.landmark", None)
+    expected: dict[str, bytes] = {}
+    for entry in _entries(tar, options):
+        if entry.type == "reg":
+            content = tar[entry.content.start : entry.content.end]
+            expected[entry.name] = expected.get(entry.name, b"") + content
+    assert files == expected
+    listed = [entry for entry in toc.entries if entry.type != "chunk"]
+    has_landmark = options.layout is not BlobLayout.LOSSLESS
+    assert [
+        (e.name, e.type, e.size, e.mode, e.uid, e.gid, e.link_name, e.xattrs)
+        for e in listed[has_landmark:]
+    ] == [
+        (e.name, e.type, e.size, e.mode, e.uid, e.gid, e.link_name, e.xattrs)
+        for e in _entries(tar, options)
+    ]
+
+
+@given(tars, writer_options)
+def test_what_is_said_of_a_blob_is_true(tar: bytes, options: WriterOptions) -> None:
+    written = write_blob(tar, options)
+    finished, unpacked = written.finished, _unpack(written, options.codec)
+    assert Digest.of(written.data) == finished.digest
+    assert len(written.data) == finished.blob_bytes
+    assert Digest.of(unpacked) == finished.diff_id
+    assert len(unpacked) == finished.uncompressed_bytes
+    assert finished.annotations["containerd.io/snapshot/stargz/toc.digest"] == str(
+        finished.toc_digest
+    )
+    assert finished.annotations["io.containers.estargz.uncompressed-size"] == str(len(unpacked))
+    if options.layout is BlobLayout.LOSSLESS:
+        assert unpacked == tar
+    else:
+        assert unpacked.endswith(bytes(1024))
+        with tarfile.open(fileobj=io.BytesIO(unpacked)) as archive:
+            assert archive.getnames()[0] == ".no.prefetch.landmark"
+
+
+@given(tars, writer_options)
+def test_chunks_that_share_a_member_lie_in_it_in_order(tar: bytes, options: WriterOptions) -> None:
+    toc, _ = read_written(write_blob(tar, options))
+    places = [(entry.offset, entry.inner_offset) for entry in toc.entries if entry.chunk_digest]
+    assert places == sorted(set(places))
+    starts = {offset for offset, inner in places if inner == 0}
+    assert {offset for offset, _ in places} == starts
+    if not options.min_chunk_bytes:
+        assert all(inner == 0 for _, inner in places)
+
+
+@settings(max_examples=30)
+@given(tar=tars, options=writer_options)
+def test_threads_change_nothing(
+    tmp_path_factory: pytest.TempPathFactory, tar: bytes, options: WriterOptions
+) -> None:
+    directory = tmp_path_factory.mktemp("layer")
+    (directory / "tar").write_bytes(tar)
+    written = write_blob(tar, options)
+    with ThreadPoolExecutor(3) as pool:
+        finished = convert_layer(
+            directory / "tar",
+            directory / "blob",
+            options,
+            pool=pool,
+            window=4,
+            report=lambda _delta: None,
+        )
+    assert (directory / "blob").read_bytes() == written.data
+    assert finished == written.finished
+
+
+@given(writer_options, st.data())
+def test_no_flipped_byte_goes_unnoticed_by_who_reads_it(
+    options: WriterOptions, data: st.DataObject
+) -> None:
+    written = write_blob(build_tar(_TREE), options)
+    toc, files = read_written(written)
+    damaged = bytearray(written.data)
+    damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        assert read_written(WrittenBlob(bytes(damaged), written.finished)) == (toc, files)
+    except EstargzError:
+        return
+
+
+def test_the_annotations_of_a_zstd_blob_place_and_pin_its_toc() -> None:
+    written = write_blob(build_tar(_TREE), _ZSTD)
+    position = written.finished.annotations["io.containers.zstd-chunked.manifest-position"]
+    offset, length, raw, kind = map(int, position.split(":"))
+    checksum = written.finished.annotations["io.containers.zstd-chunked.manifest-checksum"]
+    assert kind == 1
+    assert str(Digest.of(written.data[offset : offset + length])) == checksum
+    found, _ = open_blob(written.data)
+    assert (found.toc_offset, found.raw_bytes) == (offset, raw)
+    assert len(extract_zstd_toc(found, checksum=Digest.parse(checksum))) == raw
+
+
+def test_a_blob_without_its_toc_can_be_read_with_it() -> None:
+    written = write_blob(build_tar(_TREE), _LOSSLESS)
+    assert written.data.endswith(bytes(8))
+    found = open_written(written)
+    assert found == found_elsewhere(written.finished.external_toc, blob_bytes=len(written.data))
+    assert found.payload_bytes == len(written.data) - EXTERNAL_FOOTER_BYTES
+
+
+def test_a_converted_tar_is_not_kept_bit_for_bit_again() -> None:
+    converted = gzip.decompress(write_blob(build_tar(_TREE)).data)
+    with pytest.raises(UnsupportedTarError, match="earlier conversion"):
+        write_blob(converted, _LOSSLESS)
+
+
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="needs zstd")
+def test_zstd_and_tar_take_a_blob_for_an_ordinary_layer(tmp_path: Path) -> None:
+    blob = tmp_path / "blob.tar.zst"
+    blob.write_bytes(write_blob(build_tar(_TREE), _ZSTD).data)
+    command: list[str | Path] = ["tar", "--zstd", "-tf", blob]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert listed.stdout.split() == [".no.prefetch.landmark", "usr/", *_NAMES[1:]]
+    assert "zero block" not in listed.stderr

@@ -4,7 +4,18 @@ import gzip
 import io
 import tarfile
 
-from estargz.footer import Footer, dump_footer
+import zstandard
+
+from estargz.codec import Codec
+from estargz.footer import (
+    FRAME_HEADER_BYTES,
+    AnyFooter,
+    ExternalFooter,
+    Footer,
+    ZstdFooter,
+    dump_footer,
+    skippable_frame,
+)
 from estargz.toc import TOC_NAME, Toc, TocEntry, dump_toc
 from registry.digest import Digest
 
@@ -12,8 +23,11 @@ from registry.digest import Digest
 class HandmadeBlob:
     """Collects members and the TOC entries that describe them."""
 
-    def __init__(self) -> None:
-        self.data = bytearray(gzip.compress(b"a tar header"))
+    def __init__(self, codec: Codec = Codec.GZIP) -> None:
+        self._codec = codec
+        zstd = zstandard.ZstdCompressor()
+        self._compress = gzip.compress if codec is Codec.GZIP else zstd.compress
+        self.data = bytearray(self._compress(b"a tar header"))
         self.entries: list[TocEntry] = []
 
     def add_file(self, name: str, content: bytes, *, chunk_bytes: int = 1 << 20, **more) -> None:
@@ -33,7 +47,7 @@ class HandmadeBlob:
             )
             self.entries.append(entry)
             if content:
-                self.data += gzip.compress(piece + b"\0" * 100)
+                self.data += self._compress(piece + b"\0" * 100)
 
     def add_shared_member(self, files: dict[str, bytes]) -> None:
         """Several small files in one member, as min-chunk-size writers make them."""
@@ -49,19 +63,40 @@ class HandmadeBlob:
             )
             self.entries.append(entry)
             inner += len(content)
-        self.data += gzip.compress(b"".join(files.values()))
+        self.data += self._compress(b"".join(files.values()))
 
     def finish(self) -> Digest:
         """Appends TOC and footer; gives the TOC's digest."""
+        raw, compressed = self._dump_toc()
+        if self._codec is Codec.GZIP:
+            footer: AnyFooter = Footer(len(self.data))
+            self.data += compressed
+        else:
+            footer = ZstdFooter(
+                toc_offset=len(self.data) + FRAME_HEADER_BYTES,
+                toc_bytes=len(compressed),
+                raw_toc_bytes=len(raw),
+            )
+            self.data += skippable_frame(compressed)
+        self.data += dump_footer(footer)
+        return Digest.of(raw)
+
+    def finish_without_toc(self) -> tuple[Digest, bytes]:
+        """Appends the footer that says that the TOC is elsewhere; gives its digest, and the compressed TOC."""
+        raw, compressed = self._dump_toc()
+        self.data += dump_footer(ExternalFooter())
+        return Digest.of(raw), compressed
+
+    def _dump_toc(self) -> tuple[bytes, bytes]:
         raw = dump_toc(Toc(entries=self.entries))
+        if self._codec is Codec.ZSTD:
+            return raw, self._compress(raw)
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
             header = tarfile.TarInfo(TOC_NAME)
             header.size = len(raw)
             tar.addfile(header, io.BytesIO(raw))
-        footer = dump_footer(Footer(len(self.data)))
-        self.data += gzip.compress(archive.getvalue()) + footer
-        return Digest.of(raw)
+        return raw, self._compress(archive.getvalue())
 
 
 def entry(name: str, kind: str = "reg", **more) -> TocEntry:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from estargz.codec import Codec
 from fs.errors import WrongKindError
 from fs.inodes import ROOT
 from tests.fakes.registry import FakeRegistry
@@ -14,11 +15,14 @@ from tests.fs.layers_by_hand import HandmadeBlob, entry
 CONTENT = bytes(range(256)) * 100
 
 
+@pytest.mark.parametrize("codec", list(Codec))
 @pytest.mark.parametrize(
     ("offset", "size"), [(0, 1), (4095, 2), (0, 10**6), (25599, 5), (25600, 1), (10**9, 1), (7, 0)]
 )
-async def test_reads_are_what_a_file_gives(offset: int, size: int, tmp_path: Path) -> None:
-    blob = HandmadeBlob()
+async def test_reads_are_what_a_file_gives(
+    codec: Codec, offset: int, size: int, tmp_path: Path
+) -> None:
+    blob = HandmadeBlob(codec)
     blob.add_file("before", b"x" * 10)
     blob.add_file("file", CONTENT, chunk_bytes=4096)
     blob.add_file("after", b"y" * 10)

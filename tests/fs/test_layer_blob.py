@@ -4,8 +4,11 @@ import pytest
 
 from estargz.errors import NotEstargzError
 from estargz.opening import DEFAULT_TAIL_BYTES, extract_toc
+from estargz.toc import LAYER_DIGEST_ANNOTATION
 from fs.layer_blob import LayerBlob
 from registry.client import RegistryClient
+from registry.manifest import Descriptor, Manifest, dump_manifest
+from registry.reference import Reference
 from tests.fakes.registry import FakeRegistry, Fault
 from tests.fs.in_process import QUICK, REPOSITORY, push
 from tests.fs.layers_by_hand import HandmadeBlob, entry
@@ -25,6 +28,34 @@ async def test_the_toc_comes_in_one_request_unless_it_is_large(entries: int, req
     assert found.blob_bytes == len(blob.data)
     assert (len(found.compressed) > DEFAULT_TAIL_BYTES) == (requests > 1)
     assert layer.statistics().requests == requests
+
+
+async def test_a_toc_may_be_in_an_image_of_its_own() -> None:
+    blob = HandmadeBlob()
+    blob.add_file("file", b"content")
+    toc_digest, compressed = blob.finish_without_toc()
+    with FakeRegistry() as fake:
+        digest = fake.add_blob(REPOSITORY, bytes(blob.data))
+        toc_blob = fake.add_blob(REPOSITORY, compressed)
+        config = fake.add_blob(REPOSITORY, b"{}")
+        layer_type = "application/vnd.oci.image.layer.v1.tar+gzip"
+        toc_layer = Descriptor(
+            layer_type,
+            toc_blob,
+            len(compressed),
+            annotations={LAYER_DIGEST_ANNOTATION: str(digest)},
+        )
+        manifest = Manifest(
+            "application/vnd.oci.image.manifest.v1+json",
+            Descriptor("application/vnd.oci.image.config.v1+json", config, 2),
+            (toc_layer,),
+        )
+        fake.add_manifest(REPOSITORY, "1-esgztoc", dump_manifest(manifest), manifest.media_type)
+        reference = Reference.parse(f"{fake.host}/{REPOSITORY}:1")
+        async with RegistryClient(QUICK) as client:
+            found = await LayerBlob(client, reference, digest).find_toc()
+    extract_toc(found, expected=toc_digest)
+    assert found.blob_bytes == len(blob.data)
 
 
 async def test_what_is_streamed_is_counted() -> None:

@@ -12,12 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from estargz.errors import ConversionError
+from estargz.external_toc import push_toc_image
 from estargz.image_reading import SourceImage, SourceManifest, read_image
 from estargz.image_rewriting import ConvertedLayer, rewrite_config, rewrite_index, rewrite_manifest
 from estargz.layer_pipeline import LayerPipeline
 from estargz.planning import WriterOptions
 from estargz.progress import OnEvent
 from estargz.reuse import find_lazy_layers
+from estargz.toc_image import make_toc_image
 from registry.digest import Digest
 from registry.images import ImageStore
 from registry.manifest import Index, Manifest, Platform, dump_manifest
@@ -84,7 +87,12 @@ class ConversionResult:
 
 
 async def convert_image(
-    source: ImageStore, target: ImageStore, options: ConversionOptions, *, progress: OnEvent
+    source: ImageStore,
+    target: ImageStore,
+    options: ConversionOptions,
+    *,
+    progress: OnEvent,
+    toc_target: ImageStore | None = None,
 ) -> ConversionResult:
     """Converts an image, or all images of an index.
 
@@ -93,13 +101,16 @@ async def convert_image(
         target: where the result goes, under that store's name.
         options: how to convert.
         progress: told what happens.
+        toc_target: where TOCs go that are not in the blobs: the image named by ``external_toc.toc_reference``.
 
     Raises:
-        ConversionError: the image, or a part of it, cannot be converted.
+        ConversionError: the image, or a part of it, cannot be converted; or TOCs have no place to go to.
         DigestMismatchError: the source gave other bytes than it promised.
         ContentError: a store failed.
         OSError: there is no room for temporary files.
     """
+    if options.writer.makes_external_toc and toc_target is None:
+        raise ConversionError("to layers without a TOC", "the TOCs have no place to go to")
     image = await read_image(source, platforms=options.platforms)
     kept = await find_lazy_layers(source, image.manifests) if options.reuse else {}
     with (
@@ -121,6 +132,7 @@ async def convert_image(
             layer.digest: layer for manifest in image.manifests for layer in manifest.layers
         }
         converted = await pipeline.convert(list(distinct.values()), kept=kept)
+        await _write_tocs(converted, toc_target, Path(directory))
         return await _write_image(image, converted, pipeline)
 
 
@@ -156,6 +168,14 @@ async def _write_image(
         ),
         left_out=image.left_out,
     )
+
+
+async def _write_tocs(
+    converted: Mapping[Digest, ConvertedLayer], target: ImageStore | None, directory: Path
+) -> None:
+    tocs = {layer.digest: layer.external_toc for layer in converted.values() if layer.external_toc}
+    if tocs and target is not None:
+        await push_toc_image(target, make_toc_image(tocs), directory)
 
 
 async def _write_config(

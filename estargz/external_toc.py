@@ -5,15 +5,19 @@ digest of the layer it belongs to. ``toc_image`` makes such images.
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
+
+import trio
 
 from estargz.errors import NotEstargzError, TocError
 from estargz.toc import LAYER_DIGEST_ANNOTATION, TocLimits
+from estargz.toc_image import TocImage
 from registry.client import RegistryClient
 from registry.digest import Digest
 from registry.errors import NotFoundError
 from registry.images import ImageStore, RegistryImage
-from registry.manifest import Descriptor, Index, Manifest, parse_manifest
+from registry.manifest import Descriptor, Index, Manifest, dump_manifest, parse_manifest
 from registry.reference import Reference, is_tag
 
 TOC_IMAGE_SUFFIX: Final = "-esgztoc"
@@ -89,6 +93,26 @@ async def read_external_toc(
     if found.size > limits.max_toc_bytes:
         raise TocError("", f"{found.size} compressed bytes are more than is read")
     return await store.read_blob(found.digest, max_bytes=found.size)
+
+
+async def push_toc_image(target: ImageStore, image: TocImage, directory: Path) -> None:
+    """Stores a TOC image under the target's name.
+
+    Args:
+        target: the image named by ``toc_reference``.
+        image: what to store.
+        directory: for a temporary file.
+
+    Raises:
+        ContentError: the store failed.
+        OSError: there is no room for the temporary file.
+    """
+    path = trio.Path(directory / "toc")
+    for digest, blob in image.blobs.items():
+        await path.write_bytes(blob)
+        await target.push_blob(digest, directory / "toc")
+    raw = dump_manifest(image.manifest)
+    await target.push_manifest(raw, image.manifest.media_type, tagged=True)
 
 
 async def _find_in_index(store: ImageStore, index: Index, layer: Digest) -> Descriptor | None:

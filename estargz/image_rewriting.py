@@ -6,11 +6,12 @@ for a layer's annotations), and the annotations that describe how a blob is comp
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
 
+from estargz.codec import Codec
 from estargz.errors import ConversionError
 from estargz.layer_source import LayerSource
 from estargz.toc import TOC_DIGEST_ANNOTATION, UNCOMPRESSED_SIZE_ANNOTATION
@@ -38,6 +39,7 @@ _CONFIG_TYPES: Final = frozenset({OCI_CONFIG, DOCKER_CONFIG})
 _LAYER_TYPES: Final = frozenset(
     {OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, DOCKER_LAYER, DOCKER_LAYER_GZIP, DOCKER_LAYER_ZSTD}
 )
+_LAYER_TYPE_OF: Final = {Codec.GZIP: OCI_LAYER_GZIP, Codec.ZSTD: OCI_LAYER_ZSTD}
 _FOREIGN_PREFIX: Final = "application/vnd.oci.image.layer.nondistributable."
 _ATTESTATION_ANNOTATION: Final = "vnd.docker.reference.type"
 _STALE_ANNOTATION_PREFIXES: Final = (
@@ -50,7 +52,23 @@ _STALE_ANNOTATION_PREFIXES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvertedLayer:
-    """One layer before and after; the same one, if it was ``kept`` because it was lazy already."""
+    """One layer before and after; the same one, if it was ``kept`` because it was lazy already.
+
+    Attributes:
+        source_digest: of the old blob.
+        source_bytes: its size.
+        digest: of the new blob.
+        blob_bytes: its size.
+        diff_id: digest of its tar.
+        uncompressed_bytes: size of its tar.
+        toc_digest: digest of its TOC.
+        toc_entries: how many entries the TOC has.
+        kept: whether the old blob is the new one.
+        codec: how the new blob is compressed.
+        annotations: what its descriptor must say.
+        external_toc: its compressed TOC, if that is not in the blob.
+        missing: paths that were to come first, but are not in the layer.
+    """
 
     source_digest: Digest
     source_bytes: int
@@ -61,6 +79,10 @@ class ConvertedLayer:
     toc_digest: Digest
     toc_entries: int
     kept: bool = False
+    codec: Codec = Codec.GZIP
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    external_toc: bytes = b""
+    missing: tuple[str, ...] = ()
 
 
 def is_attestation(child: Descriptor) -> bool:
@@ -178,9 +200,9 @@ def _rewrite_layer(layer: Descriptor, converted: ConvertedLayer) -> Descriptor:
     }
     annotations[TOC_DIGEST_ANNOTATION] = str(converted.toc_digest)
     annotations[UNCOMPRESSED_SIZE_ANNOTATION] = str(converted.uncompressed_bytes)
-    return Descriptor(
-        OCI_LAYER_GZIP, converted.digest, converted.blob_bytes, annotations=annotations
-    )
+    annotations.update(converted.annotations)
+    kind = _LAYER_TYPE_OF[converted.codec]
+    return Descriptor(kind, converted.digest, converted.blob_bytes, annotations=annotations)
 
 
 class _RootFs(msgspec.Struct):

@@ -162,6 +162,10 @@ class LayerPipeline:
             uncompressed_bytes=finished.uncompressed_bytes,
             toc_digest=finished.toc_digest,
             toc_entries=finished.toc_entries,
+            codec=self.writer.codec,
+            annotations=finished.annotations,
+            external_toc=finished.external_toc,
+            missing=finished.missing,
         )
 
     def _reporter(self, layer: LayerSource, phase: Phase, total: int) -> Report:

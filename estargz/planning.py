@@ -93,6 +93,11 @@ class WriterOptions:
         """Whether the TOC is the last entry of the tar."""
         return self.layout is BlobLayout.COMPLETE and self.codec is Codec.GZIP
 
+    @property
+    def makes_external_toc(self) -> bool:
+        """Whether the blob is useless without a TOC image."""
+        return self.layout is not BlobLayout.COMPLETE and self.codec is Codec.GZIP
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedChunk:

@@ -70,4 +70,5 @@ async def _look(
         toc_digest=toc_digest,
         toc_entries=len(opened.toc.entries),
         kept=True,
+        codec=opened.codec,
     )

@@ -10,15 +10,27 @@ import pytest
 import trio
 import zstandard
 
+from estargz.codec import Codec
 from estargz.convert import ConversionOptions, convert_image
-from estargz.errors import ConversionError, DigestMismatchError
-from estargz.planning import WriterOptions
+from estargz.errors import ConversionError, DigestMismatchError, ExternalTocError
+from estargz.external_toc import read_external_toc
+from estargz.opening import extract_toc, found_elsewhere
+from estargz.ordering import Missing, PrefetchList
+from estargz.planning import BlobLayout, WriterOptions
 from estargz.progress import Event, LayerFinished, LayerPushed
+from estargz.toc import parse_toc
 from registry.digest import Digest
 from registry.images import ImageStore, LayoutImage, LayoutName
 from registry.layout import OciLayout
-from registry.manifest import OCI_INDEX, OCI_LAYER, OCI_LAYER_ZSTD, OCI_MANIFEST, Platform
-from tests.estargz.blobs import read_files, read_toc
+from registry.manifest import (
+    OCI_INDEX,
+    OCI_LAYER,
+    OCI_LAYER_GZIP,
+    OCI_LAYER_ZSTD,
+    OCI_MANIFEST,
+    Platform,
+)
+from tests.estargz.blobs import open_blob, read_files, read_toc
 from tests.estargz.layouts import DOCKER, OCI, Family, Layer, Layout, store
 from tests.strategies import CHUNK_BYTES, Node, build_tar
 
@@ -252,3 +264,45 @@ async def test_the_systems_place_for_temporary_files_is_used_by_default(
 def test_options_must_be_positive(tmp_path: Path, field: str) -> None:
     with pytest.raises(ValueError, match=field):
         _options(tmp_path, **{field: 0})
+
+
+@pytest.mark.parametrize(
+    "writer",
+    [
+        WriterOptions(codec=Codec.ZSTD),
+        WriterOptions(codec=Codec.ZSTD, layout=BlobLayout.LOSSLESS),
+        WriterOptions(layout=BlobLayout.LOSSLESS, min_chunk_bytes=5000),
+        WriterOptions(layout=BlobLayout.EXTERNAL_TOC),
+        WriterOptions(prefetch=PrefetchList(paths=("etc/y", "no"), missing=Missing.COLLECT)),
+    ],
+    ids=["zstd", "zstd-lossless", "lossless", "external-toc", "prefetch"],
+)
+async def test_images_of_all_kinds_of_layers(tmp_path: Path, writer: WriterOptions) -> None:
+    layout = Layout(tmp_path / "in")
+    source = layout.name(layout.add_image([Layer(tar=_LOWER), Layer(tar=_UPPER)]))
+    out, tocs = store(tmp_path / "out"), store(tmp_path / "tocs")
+    options = ConversionOptions(writer=writer, work_directory=tmp_path)
+    result = await convert_image(source, out, options, progress=_ignore, toc_target=tocs)
+    for layer, tar in zip(result.images[0].layers, [_LOWER, _UPPER], strict=True):
+        blob = _blob(tmp_path / "out", str(layer.digest))
+        try:
+            found, _ = open_blob(blob)
+        except ExternalTocError as error:
+            compressed = await read_external_toc(tocs, layer.digest)
+            found = found_elsewhere(compressed, blob_bytes=error.blob_bytes)
+        toc = parse_toc(extract_toc(found, expected=layer.toc_digest))
+        read_files(blob, toc, codec=found.codec)
+        if writer.layout is BlobLayout.LOSSLESS:
+            assert layer.diff_id == Digest.of(tar)
+        if writer.prefetch:
+            assert "no" in layer.missing
+    for descriptor in (await _json(out))["layers"]:
+        kind = OCI_LAYER_ZSTD if writer.codec is Codec.ZSTD else OCI_LAYER_GZIP
+        assert descriptor["mediaType"] == kind
+    assert (tmp_path / "tocs").exists() == writer.makes_external_toc
+
+
+async def test_tocs_without_a_place_to_go_to_are_refused_at_once(tmp_path: Path) -> None:
+    options = ConversionOptions(writer=WriterOptions(layout=BlobLayout.EXTERNAL_TOC))
+    with pytest.raises(ConversionError, match="no place"):
+        await convert_image(store(tmp_path), store(tmp_path), options, progress=_ignore)

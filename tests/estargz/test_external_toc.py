@@ -4,14 +4,19 @@ from pathlib import Path
 import pytest
 
 from estargz.errors import NotEstargzError, TocError
-from estargz.external_toc import fetch_external_toc, read_external_toc, toc_reference
+from estargz.external_toc import (
+    fetch_external_toc,
+    push_toc_image,
+    read_external_toc,
+    toc_reference,
+)
 from estargz.toc import TocLimits
 from estargz.toc_image import make_toc_image
 from registry.client import RegistryClient
 from registry.digest import Digest
 from registry.manifest import OCI_CONFIG, OCI_MANIFEST, dump_manifest
 from registry.reference import Reference
-from tests.estargz.layouts import Json, Layout
+from tests.estargz.layouts import Json, Layout, store
 from tests.fakes.registry import FakeRegistry
 
 _LAYER = Digest.of(b"layer")
@@ -38,6 +43,11 @@ async def test_the_toc_comes_from_the_image_named_like_the_layers_one() -> None:
                 await fetch_external_toc(
                     client, reference, _LAYER, limits=TocLimits(max_toc_bytes=6)
                 )
+
+
+async def test_what_is_pushed_is_found(tmp_path: Path) -> None:
+    await push_toc_image(store(tmp_path / "tocs"), _IMAGE, tmp_path)
+    assert await read_external_toc(store(tmp_path / "tocs"), _LAYER) == b"the toc"
 
 
 def test_the_tag_decides_also_where_there_is_a_digest() -> None:

@@ -1,8 +1,10 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from estargz.codec import Codec
 from estargz.errors import ConversionError
 from estargz.image_rewriting import (
     ConvertedLayer,
@@ -24,6 +26,7 @@ from registry.manifest import (
     OCI_CONFIG,
     OCI_INDEX,
     OCI_LAYER_GZIP,
+    OCI_LAYER_ZSTD,
     OCI_MANIFEST,
     Descriptor,
     Index,
@@ -191,3 +194,13 @@ def test_attestations_are_known_by_their_annotation() -> None:
         _descriptor(annotations={"vnd.docker.reference.type": "attestation-manifest"})
     )
     assert not is_attestation(_descriptor())
+
+
+def test_a_zstd_layer_says_what_it_is() -> None:
+    layer = replace(_converted(_A, _B), codec=Codec.ZSTD, annotations={"x": "new"})
+    stale = {"x": "old", "io.containers.zstd-chunked.manifest-checksum": "old"}
+    manifest = _manifest(_descriptor(_A, annotations=stale))
+    (rewritten,) = rewrite_manifest(manifest, b"{}", {_A: layer}).layers
+    assert rewritten.media_type == OCI_LAYER_ZSTD
+    assert rewritten.annotations["x"] == "new"
+    assert "io.containers.zstd-chunked.manifest-checksum" not in rewritten.annotations

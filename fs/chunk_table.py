@@ -1,7 +1,7 @@
 """The chunk table: where each chunk lies in the data space and in the blob, in columns.
 
 A chunk is named by its index. Chunks are sorted by data offset; a file's chunks are neighbours and
-cover it without gaps, so a range of a file is a range of indices.
+cover it without gaps, so a range of a file is a range of indices. Members are numbered in blob order.
 """
 
 from array import array
@@ -23,7 +23,7 @@ class Member:
 
     start: int
     end: int
-    chunks: tuple[int, ...]
+    chunks: Sequence[int]
 
 
 class ChunkTable:
@@ -33,15 +33,21 @@ class ChunkTable:
         self.data_offsets = array("Q")
         self.sizes = array("Q")
         self._inner_offsets = array("Q")
-        self._member_of = array("Q")
         self._digests = bytearray()
-        self._members: list[Member] = []
+        self._member_of = array(
+            "Q"
+        )  # where in the blob the chunk's member starts; its number, once frozen
+        # Of each member: where it starts and ends, and where its chunks begin in the list of chunks in blob order.
+        self._starts = array("Q")
+        self._ends = array("Q")
+        self._firsts = array("I")
+        self._in_blob_order = array("I")
 
     def __len__(self) -> int:
         return len(self.sizes)
 
     def __repr__(self) -> str:
-        return f"<ChunkTable {len(self)} chunks in {len(self._members)} members>"
+        return f"<ChunkTable {len(self)} chunks in {self.member_count} members>"
 
     def append(
         self, *, data_offset: int, size: int, blob_offset: int, inner_offset: int, digest: bytes
@@ -50,28 +56,37 @@ class ChunkTable:
         self.data_offsets.append(data_offset)
         self.sizes.append(size)
         self._inner_offsets.append(inner_offset)
-        self._member_of.append(blob_offset)  # the member's index, once frozen
+        self._member_of.append(blob_offset)
         self._digests += digest
 
     def freeze(self, *, payload_bytes: int) -> None:
         """Finds the members; ``payload_bytes`` is where the blob's last member ends."""
-        by_start: dict[int, list[int]] = {}
-        for index, start in enumerate(self._member_of):
-            by_start.setdefault(start, []).append(index)
-        starts = sorted(by_start)
-        for number, start in enumerate(starts):
-            chunks = by_start[start]
-            content_end = max(self._inner_offsets[i] + self.sizes[i] for i in chunks)
-            following = starts[number + 1] if number + 1 < len(starts) else payload_bytes
-            end = min(following, start + compressed_bound(content_end))
-            self._members.append(Member(start, end, tuple(chunks)))
-            for index in chunks:
-                self._member_of[index] = number
+        blob_offsets = self._member_of
+        self._in_blob_order = array("I", sorted(range(len(self)), key=blob_offsets.__getitem__))
+        self._member_of = array("I", bytes(4 * len(self)))
+        for position, index in enumerate(self._in_blob_order):
+            start = blob_offsets[index]
+            if not self._starts or start != self._starts[-1]:
+                self._starts.append(start)
+                self._firsts.append(position)
+            self._member_of[index] = len(self._starts) - 1
+        self._firsts.append(len(self))
+        for number, start in enumerate(self._starts):
+            content = (self.inner_span(index) for index in self._chunks_of(number))
+            content_end = max(span.offset + span.size for span in content)
+            is_last = number + 1 == self.member_count
+            following = payload_bytes if is_last else self._starts[number + 1]
+            self._ends.append(min(following, start + compressed_bound(content_end)))
 
     @property
     def content_bytes(self) -> int:
         """The sum of all chunks' sizes."""
         return sum(self.sizes)
+
+    @property
+    def member_count(self) -> int:
+        """How many members there are; their numbers are below."""
+        return len(self._starts)
 
     def digest(self, index: int) -> bytes:
         """The raw sha256 that a chunk's content must have."""
@@ -82,16 +97,15 @@ class ChunkTable:
         return InnerSpan(self._inner_offsets[index], self.sizes[index])
 
     def member_number(self, index: int) -> int:
-        """The number of the member that holds a chunk; members are numbered in blob order."""
+        """The number of the member that holds a chunk."""
         return self._member_of[index]
 
     def member(self, number: int) -> Member:
         """The member of that number."""
-        return self._members[number]
+        return Member(self._starts[number], self._ends[number], self._chunks_of(number))
 
-    def members(self) -> Sequence[Member]:
-        """All members, in blob order."""
-        return self._members
+    def _chunks_of(self, number: int) -> Sequence[int]:
+        return self._in_blob_order[self._firsts[number] : self._firsts[number + 1]]
 
     def covering(self, start: int, end: int) -> range:
         """The chunks that hold ``[start, end)`` of the data space, which must lie in one file."""

@@ -74,7 +74,7 @@ class Fetcher:
         self.landed_bytes = 0 if store.is_empty else self._count_landed()
 
     def _count_landed(self) -> int:
-        members = self._chunks.members()
+        members = (self._chunks.member(number) for number in range(self._chunks.member_count))
         return sum(m.end - m.start for m in members if not self._store.missing(m.chunks))
 
     def __repr__(self) -> str:
@@ -100,24 +100,37 @@ class Fetcher:
                 ) from flight.error
         return {index: chunk for flight in flights for index, chunk in flight.unkept.items()}
 
-    def missing_members(self, end: int | None = None) -> list[int]:
-        """The members that are not here and that nobody is bringing, in blob order.
+    def next_missing(self, first: int, *, end: int | None, max_bytes: int) -> list[int]:
+        """The next members that are not here and that nobody is bringing: a request's worth, in blob order.
 
         Args:
-            end: only those that begin before this blob offset.
+            first: the number to begin with.
+            end: only members that begin before this blob offset; None for all.
+            max_bytes: how large the request may be, unless a single member is larger.
         """
-        if self._store.is_complete:
-            return []
-        return [
-            number
-            for number, member in enumerate(self._chunks.members())
-            if (end is None or member.start < end)
-            and number not in self._flights
-            and self._store.missing(member.chunks)
-        ]
+        found: list[int] = []
+        begin = last_end = 0
+        for number in range(first, self._chunks.member_count):
+            member = self._chunks.member(number)
+            if end is not None and member.start >= end:
+                break
+            if found:
+                is_far = member.start - last_end > self._settings.read_through_bytes
+                if is_far or member.end - begin > max_bytes:
+                    break
+            if self.is_missing(number):
+                begin = begin if found else member.start
+                last_end = member.end
+                found.append(number)
+        return found
+
+    def is_missing(self, number: int) -> bool:
+        """Whether a member is not here, and nobody is bringing it."""
+        chunks = self._chunks.member(number).chunks
+        return number not in self._flights and bool(self._store.missing(chunks))
 
     async def bring(self, numbers: Sequence[int], pause: Pause) -> None:
-        """Brings members that nobody waits for, in one request; what fails is told by ``missing_members``.
+        """Brings members that nobody waits for, in one request; what fails stays missing.
 
         A member becomes a flight only when its bytes are next: who wants a later one need not wait for those before.
 
@@ -145,10 +158,8 @@ class Fetcher:
         start = self._chunks.member(needed[0]).start
         window = self._read_ahead.window(start)
         following: list[int] = []
-        for number in range(needed[-1] + 1, len(self._chunks.members())):
-            member = self._chunks.member(number)
-            missing = number not in self._flights and self._store.missing(member.chunks)
-            if member.end - start > window or not missing:
+        for number in range(needed[-1] + 1, self._chunks.member_count):
+            if self._chunks.member(number).end - start > window or not self.is_missing(number):
                 break
             following.append(number)
         end = self._chunks.member((following or needed)[-1]).end
@@ -194,7 +205,7 @@ class Fetcher:
 
     def _depart(self, number: int, waiting: dict[int, Flight]) -> None:
         """Makes a flight for a member, unless it is here by now, or on its way for somebody else."""
-        if number not in self._flights and self._store.missing(self._chunks.member(number).chunks):
+        if self.is_missing(number):
             waiting[number] = self._flights[number] = Flight(number)
 
     async def _land(self, flight: Flight, data: bytes) -> None:

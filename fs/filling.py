@@ -6,13 +6,12 @@ Both stand aside, between two members, while a reader waits; background also for
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import trio
 
 from fs.demand_gate import DemandGate
 from fs.layer import Layer
-from fs.request_planning import FetchSettings, plan_requests
 
 _log = logging.getLogger(__name__)
 _FIRST_WINDOW_BYTES = 256 << 10
@@ -66,28 +65,28 @@ class Filler:
             await self._bring(layer, end, quiet_seconds=0.0)
         if self._settings.background:
             async with self._limiter:
-                complete = await self._bring(
-                    layer, None, quiet_seconds=self._settings.quiet_seconds
-                )
-            if complete:
+                await self._bring(layer, None, quiet_seconds=self._settings.quiet_seconds)
+            if layer.store.is_complete:
                 _log.info("layer complete", extra={"fields": {"layer": str(layer.digest)}})
 
-    async def _bring(self, layer: Layer, end: int | None, *, quiet_seconds: float) -> bool:
-        """Brings the members that begin before ``end``; tells whether all are here."""
-        window, failures = _FIRST_WINDOW_BYTES, 0
-        while missing := layer.fetcher.missing_members(end):
+    async def _bring(self, layer: Layer, end: int | None, *, quiet_seconds: float) -> None:
+        """Brings the members that begin before ``end``, until all are here or too much has failed."""
+        fetcher, window = layer.fetcher, _FIRST_WINDOW_BYTES
+        position = failures = 0
+        while failures < _MAX_FAILURES:
             await self._gate.wait_quiet(quiet_seconds)
-            settings = replace(FetchSettings(), max_request_bytes=window)
-            request = plan_requests(missing, layer.image.chunks, settings)[0]
-            await layer.fetcher.bring(request, lambda: self._gate.wait_quiet(quiet_seconds))
-            if request[0] in layer.fetcher.missing_members(end):
+            request = fetcher.next_missing(position, end=end, max_bytes=window)
+            if not request and position == 0:
+                return
+            if not request:
+                position = 0  # once more, for what was on its way for others and did not arrive
+                continue
+            await fetcher.bring(request, lambda: self._gate.wait_quiet(quiet_seconds))
+            if fetcher.is_missing(request[0]):
                 failures += 1
-                if failures == _MAX_FAILURES:
-                    fields = {"layer": str(layer.digest), "error": layer.fetcher.last_error}
-                    _log.warning("layer is not completed", extra={"fields": fields})
-                    return False
                 await trio.sleep(min(2.0**failures, _MAX_PAUSE_SECONDS))
             else:
-                failures = 0
+                position = request[-1] + 1
                 window = min(2 * window, self._settings.max_request_bytes)
-        return True
+        fields = {"layer": str(layer.digest), "error": fetcher.last_error}
+        _log.warning("layer is not completed", extra={"fields": fields})

@@ -4,9 +4,20 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from estargz.errors import ConversionError
-from registry.manifest import Platform
+from estargz.errors import EstargzError
+from estargz.image_rewriting import is_attestation
+from registry.manifest import Descriptor, Platform
 from registry.platforms import is_platform
+
+
+class PlatformError(EstargzError):
+    """An image that is not there for a platform."""
+
+    def __init__(self, platform: str, have: Iterable[Platform | None]) -> None:
+        self.platform = platform
+        self.have = tuple(sorted(str(one) for one in have if one is not None))
+        names = ", ".join(self.have) or "no platform"
+        super().__init__(f"no image for {platform}: the image has only {names}")
 
 
 def is_wanted(have: Platform | None, wanted: Sequence[Platform]) -> bool:
@@ -14,17 +25,33 @@ def is_wanted(have: Platform | None, wanted: Sequence[Platform]) -> bool:
     return not wanted or any(is_platform(have, platform) for platform in wanted)
 
 
+def choose_platform(children: Sequence[Descriptor], wanted: Sequence[Platform]) -> Descriptor:
+    """One image of an index: the first that is for one of the platforms, in their order; or the only one there is.
+
+    Raises:
+        PlatformError: there is none.
+    """
+    images = [child for child in children if not is_attestation(child)]
+    for platform in wanted:
+        for child in images:
+            if is_platform(child.platform, platform):
+                return child
+    if len(images) == 1 and not wanted:
+        return images[0]
+    require_platforms([child.platform for child in images], wanted)
+    raise PlatformError("no platform in particular", [child.platform for child in images])
+
+
 def require_platforms(have: Iterable[Platform | None], wanted: Iterable[Platform]) -> None:
     """Checks that there is an image for each platform.
 
     Raises:
-        ConversionError: there is none; the platforms that there are, are named.
+        PlatformError: there is none.
     """
     known = [platform for platform in have if platform is not None]
     for platform in wanted:
         if not any(is_platform(one, platform) for one in known):
-            names = ", ".join(sorted(map(str, known))) or "no platform"
-            raise ConversionError(f"platform {platform}", f"the image has only {names}")
+            raise PlatformError(str(platform), known)
 
 
 def config_platform(config: bytes) -> Platform | None:

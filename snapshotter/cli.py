@@ -9,9 +9,11 @@ from collections.abc import Iterator, Sequence
 import click
 from click.shell_completion import get_completion_class
 
+from snapshotter.cat_command import cat
 from snapshotter.convert_command import convert
 from snapshotter.exit_codes import ExitCode, exit_code_of
 from snapshotter.inspect_command import inspect
+from snapshotter.ls_command import ls
 from snapshotter.serve_command import serve
 
 
@@ -39,6 +41,8 @@ def completion(shell: str) -> None:
 
 pyestargz.add_command(convert)
 pyestargz.add_command(inspect)
+pyestargz.add_command(ls)
+pyestargz.add_command(cat)
 pyestargz.add_command(serve)
 pyestargz.add_command(completion)
 

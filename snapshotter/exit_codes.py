@@ -3,6 +3,7 @@
 from enum import IntEnum
 
 from estargz.errors import EstargzError
+from estargz.image_tree import NoSuchFileError
 from registry.errors import (
     ContentError,
     NotFoundError,
@@ -28,6 +29,7 @@ class ExitCode(IntEnum):
 # Subclasses come before their bases: the first match counts.
 _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (NotFoundError, ExitCode.NOT_FOUND),
+    (NoSuchFileError, ExitCode.NOT_FOUND),
     (UnauthorizedError, ExitCode.UNAUTHORIZED),
     (UnreachableError, ExitCode.UNREACHABLE),
     (RateLimitedError, ExitCode.UNREACHABLE),

@@ -1,12 +1,13 @@
 """Options that several commands about images have in common."""
 
+import platform
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 from registry.manifest import Platform
-from registry.platforms import parse_platform
+from registry.platforms import normalize_platform, parse_platform
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -29,6 +30,23 @@ class PlatformType(click.ParamType[Platform]):
             return parse_platform(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+def single_platform_option(command: _Command) -> _Command:
+    """Adds ``--platform``, as a list of the platforms that are good enough, the best first."""
+    option = click.option(
+        "--platform",
+        "platforms",
+        type=PlatformType(),
+        callback=lambda _context, _option, value: [value] if value else [host_platform()],
+        help="Which image of an index to look at; this machine's, unless told otherwise.",
+    )
+    return option(command)
+
+
+def host_platform() -> Platform:
+    """What this machine runs."""
+    return normalize_platform(Platform("linux", platform.machine().lower()))
 
 
 def plain_http_option(command: _Command) -> _Command:

@@ -3,7 +3,12 @@ import pytest
 from click.testing import CliRunner
 
 from registry.manifest import Platform
-from snapshotter.image_options import PlatformType, plain_http_option
+from snapshotter.image_options import (
+    PlatformType,
+    host_platform,
+    plain_http_option,
+    single_platform_option,
+)
 
 
 @click.command()
@@ -23,3 +28,14 @@ def _command(*, platform: Platform, plain_http: tuple[str, ...]) -> None:
 )
 def test_options(words: list[str], output: str) -> None:
     assert output in CliRunner().invoke(_command, words).output
+
+
+@click.command()
+@single_platform_option
+def _single(*, platforms: list[Platform]) -> None:
+    click.echo(" ".join(map(str, platforms)))
+
+
+def test_one_platform_is_this_machines_by_default() -> None:
+    assert CliRunner().invoke(_single, []).output == f"{host_platform()}\n"
+    assert CliRunner().invoke(_single, ["--platform", "linux/arm/v6"]).output == "linux/arm/v6\n"

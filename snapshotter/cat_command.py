@@ -1,0 +1,69 @@
+"""``pyestargz cat``: thin; the file is found and read by ``estargz.image_files``."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import click
+import trio
+
+from estargz.image_files import open_files
+from estargz.image_tree import NoSuchFileError
+from registry.client import RegistryClient
+from registry.images import ImageName, open_image
+from registry.manifest import Platform
+from registry.settings import ClientSettings
+from snapshotter.image_options import plain_http_option, single_platform_option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    image: ImageName
+    path: str
+    layer: int | None
+    platforms: Sequence[Platform]
+    client: ClientSettings
+
+
+@click.command()
+@click.argument("image")
+@click.argument("path")
+@click.option(
+    "--layer", type=click.IntRange(min=0), help="Look at this layer alone; 0 is the lowest."
+)
+@single_platform_option
+@plain_http_option
+def cat(
+    *,
+    image: str,
+    path: str,
+    layer: int | None,
+    platforms: Sequence[Platform],
+    plain_http: tuple[str, ...],
+) -> None:
+    """Prints the file PATH of IMAGE; only its bytes are fetched, and each chunk is verified before it is printed.
+
+    All layers must be lazy. IMAGE is named as for convert.
+    """
+    task = _Task(
+        image=ImageName.parse(image),
+        path=path,
+        layer=layer,
+        platforms=platforms,
+        client=ClientSettings(plain_http_hosts=frozenset(plain_http)),
+    )
+    trio.run(_cat, task, sys.stdout.buffer)
+
+
+async def _cat(task: _Task, output: BinaryIO) -> None:
+    async with RegistryClient(task.client) as client:
+        source = open_image(task.image, client)
+        files = await open_files(source, platforms=task.platforms, layer=task.layer)
+        node = files.tree.find(task.path)
+        if node.entry.type != "reg":
+            raise NoSuchFileError(task.path, f"it is no regular file but {node.entry.type!r}")
+        async with files.reading(node) as chunks:
+            async for chunk in chunks:
+                await trio.to_thread.run_sync(output.write, chunk)
+        output.flush()

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from estargz.codec import Codec, decompress_start
 
+_ZSTD_BLOCK_BYTES = 128 << 10
+
 
 @dataclass(frozen=True, slots=True)
 class InnerSpan:
@@ -19,14 +21,15 @@ class InnerSpan:
     size: int
 
 
-def compressed_bound(content_bytes: int) -> int:
-    """The most compressed bytes that this much content, and the tar headers before it, can take.
+def compressed_bound(content_bytes: int, codec: Codec = Codec.GZIP) -> int:
+    """The most compressed bytes that are needed to decompress this much from the start of a member.
 
     Deflate stores what it cannot compress with 5 bytes for each block; an eighth more covers
-    compressors with the smallest blocks, and the constant covers header and trailer. A block of zstd
-    costs 3 bytes, and none that a compressor makes is smaller than one of deflate.
+    compressors with the smallest blocks, and the constant covers header and trailer. Of zstd nothing can be
+    decompressed before a whole block is there, which may hold far more than is wanted.
     """
-    return content_bytes + content_bytes // 8 + 4096
+    bound = content_bytes + content_bytes // 8 + 4096
+    return bound if codec is Codec.GZIP else bound + _ZSTD_BLOCK_BYTES
 
 
 def decode_member(

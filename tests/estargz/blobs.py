@@ -113,7 +113,7 @@ class _Chunk:
 
     def read(self, blob: bytes, codec: Codec) -> bytes:
         offset, inner = self.entry.offset, self.entry.inner_offset
-        data = blob[offset : offset + compressed_bound(inner + self.size)]
+        data = blob[offset : offset + compressed_bound(inner + self.size, codec)]
         spans = [InnerSpan(inner, self.size)]
         (content,) = decode_member(data, spans, blob_offset=offset, codec=codec)
         digest = Digest.parse(self.entry.chunk_digest or self.entry.digest).raw

@@ -60,4 +60,14 @@ def test_the_bound_holds_for_what_cannot_be_compressed(size: int, level: int) ->
     bound = compressed_bound(size)
     assert len(gzip.compress(noise, level)) <= bound
     assert len(deflate.gzip_compress(noise, max(level, 1))) <= bound
-    assert len(zstandard.ZstdCompressor(level).compress(noise)) <= bound
+    zstd_bound = compressed_bound(size, Codec.ZSTD)
+    assert len(zstandard.ZstdCompressor(level).compress(noise)) <= zstd_bound
+
+
+@pytest.mark.parametrize("codec", Codec)
+@pytest.mark.parametrize("size", [1, 4096, 131_071, 131_073, 300_000])
+def test_the_bound_is_enough_for_the_start_of_a_long_member(codec: Codec, size: int) -> None:
+    content = random.Random(size).randbytes(600_000)
+    data = _compress(content, codec)[: compressed_bound(size, codec)]
+    (start,) = decode_member(data, [InnerSpan(0, size)], blob_offset=0, codec=codec)
+    assert bytes(start) == content[:size]

@@ -12,6 +12,7 @@ import grpc
 import pytest
 import trio
 
+from fs.layer import LayerSource
 from fs.proto import control_pb2, control_pb2_grpc
 from registry.client import ClientSettings, RegistryClient
 from registry.digest import Digest
@@ -20,6 +21,9 @@ from tests.e2e.leftovers import mounts_under, unmount_all_under
 from tests.e2e.logged_process import LoggedProcess
 from tests.e2e.registry_log import parse_accesses, synchronize
 from tests.fakes.faulty_proxy import FaultyProxy
+from tests.fakes.registry import FakeRegistry
+from tests.fs.in_process import CONTENT, push
+from tests.fs.layers_by_hand import HandmadeBlob
 from tests.real_registry import RealRegistry
 
 REPOSITORY = "test/image"
@@ -159,3 +163,17 @@ def drop_page_cache() -> None:
     """Makes the next read of anything reach its file system."""
     os.sync()
     Path("/proc/sys/vm/drop_caches").write_text("3\n")
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as fake:
+        yield fake
+
+
+@pytest.fixture
+def source(fake: FakeRegistry) -> LayerSource:
+    """A layer with one file, of four chunks."""
+    blob = HandmadeBlob()
+    blob.add_file("file", CONTENT, chunk_bytes=4096)
+    return push(blob, fake)

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fs.filling import FillSettings
-from fs.layer import LayerSource
+from fs.inodes import ROOT
+from fs.layer import Layer, LayerSource
 from fs.layer_directory import LayerDirectories
 from fs.layers import LayerTable
 from registry.client import ClientSettings, RegistryClient
@@ -16,6 +17,7 @@ from tests.fs.layers_by_hand import HandmadeBlob
 QUICK = ClientSettings(backoff_seconds=0.0001, max_backoff_seconds=0.001)
 NOTHING_UNASKED = FillSettings(prefetch=False, background=False)
 REPOSITORY = "test/image"
+CONTENT = bytes(range(256)) * 64
 
 
 @asynccontextmanager
@@ -27,6 +29,12 @@ async def layer_table(
         LayerTable(client, LayerDirectories(root), filling=filling) as table,
     ):
         yield table
+
+
+async def read_file(layer: Layer, name: bytes = b"file") -> bytes:
+    """A whole file of the layer's root directory."""
+    index = layer.image.inodes.lookup(ROOT, name)
+    return await layer.read(index, offset=0, size=1 << 30)
 
 
 def push(blob: HandmadeBlob, fake: FakeRegistry) -> LayerSource:

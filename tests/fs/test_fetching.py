@@ -1,6 +1,5 @@
 """How content is brought, seen from its readers."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,30 +7,9 @@ import trio
 import trio.testing
 
 from fs.errors import ChunkUnavailableError
-from fs.inodes import ROOT
-from fs.layer import Layer, LayerSource
+from fs.layer import LayerSource
 from tests.fakes.registry import FakeRegistry, Fault
-from tests.fs.in_process import layer_table, push
-from tests.fs.layers_by_hand import HandmadeBlob
-
-CONTENT = bytes(range(256)) * 64
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as fake:
-        yield fake
-
-
-@pytest.fixture
-def source(fake: FakeRegistry) -> LayerSource:
-    blob = HandmadeBlob()
-    blob.add_file("file", CONTENT, chunk_bytes=4096)
-    return push(blob, fake)
-
-
-async def read_all(layer: Layer) -> bytes:
-    return await layer.read(layer.image.inodes.lookup(ROOT, b"file"), offset=0, size=1 << 20)
+from tests.fs.in_process import CONTENT, layer_table, read_file
 
 
 async def test_neighbouring_chunks_come_in_one_request(
@@ -39,7 +17,7 @@ async def test_neighbouring_chunks_come_in_one_request(
 ) -> None:
     async with layer_table(tmp_path) as table:
         layer = await table.attach(source)
-        assert await read_all(layer) == CONTENT
+        assert await read_file(layer) == CONTENT
         assert fake.count("blob") == 2
         assert layer.statistics().requests == 2
 
@@ -50,7 +28,7 @@ async def test_wrong_bytes_are_asked_for_once_more(
     async with layer_table(tmp_path) as table:
         layer = await table.attach(source)
         fake.faults.inject(Fault.WRONG_BYTES)
-        assert await read_all(layer) == CONTENT
+        assert await read_file(layer) == CONTENT
         assert layer.statistics().verify_failures == 1
 
 
@@ -64,7 +42,7 @@ async def test_every_reader_gets_an_error_of_its_own_and_the_next_read_starts_af
 
         async def read() -> None:
             with pytest.raises(ChunkUnavailableError) as caught:
-                await read_all(layer)
+                await read_file(layer)
             errors.append(caught.value)
 
         async with trio.open_nursery() as nursery:
@@ -73,7 +51,7 @@ async def test_every_reader_gets_an_error_of_its_own_and_the_next_read_starts_af
         assert len({id(error) for error in errors}) == 5
         assert "chunk 0 of /file" in errors[0].chunk
         fake.faults.clear()
-        assert await read_all(layer) == CONTENT
+        assert await read_file(layer) == CONTENT
         assert layer.statistics().last_error in str(errors[0])
 
 
@@ -87,11 +65,11 @@ async def test_a_reader_that_gives_up_does_not_cancel_the_others(
         async with trio.open_nursery() as nursery:
 
             async def patient() -> None:
-                results.append(await read_all(layer))
+                results.append(await read_file(layer))
 
             with trio.CancelScope() as impatient:
                 impatient.cancel()
-                await read_all(layer)
+                await read_file(layer)
             assert impatient.cancelled_caught
             nursery.start_soon(patient)
             await trio.testing.wait_all_tasks_blocked(0.05)
@@ -111,7 +89,7 @@ async def test_a_table_that_ends_leaves_no_reader_with_wrong_content(
 
             async def read() -> None:
                 try:
-                    outcome.append(repr(await read_all(layer)))
+                    outcome.append(repr(await read_file(layer)))
                 except ChunkUnavailableError:
                     outcome.append("error")
 

@@ -1,5 +1,4 @@
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,21 +8,14 @@ import trio.testing
 
 from estargz.toc import LANDMARK_CONTENT, NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK
 from fs.filling import FillSettings
-from fs.inodes import ROOT
 from fs.layer import Layer, LayerSource
 from tests.fakes.registry import FakeRegistry, Fault
-from tests.fs.in_process import layer_table, push
+from tests.fs.in_process import layer_table, push, read_file
 from tests.fs.layers_by_hand import HandmadeBlob
 
 EVERYTHING = FillSettings(quiet_seconds=0.0)
 _random = random.Random(1)
 FIRST, SECOND = _random.randbytes(300_000), _random.randbytes(500_000)
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as fake:
-        yield fake
 
 
 def layer_with(landmark: str | None, fake: FakeRegistry) -> LayerSource:
@@ -34,11 +26,6 @@ def layer_with(landmark: str | None, fake: FakeRegistry) -> LayerSource:
         blob.add_file(landmark, LANDMARK_CONTENT)
     blob.add_file("second", SECOND, chunk_bytes=100_000)
     return push(blob, fake)
-
-
-async def read(layer: Layer, name: bytes) -> bytes:
-    index = layer.image.inodes.lookup(ROOT, name)
-    return await layer.read(index, offset=0, size=10**9)
 
 
 async def wait_filled(layer: Layer) -> None:
@@ -54,7 +41,9 @@ async def test_background_brings_all_so_that_the_network_is_not_needed(
         await wait_filled(layer)
         assert layer.store.is_complete
         asked = len(fake.requests)
-        assert await read(layer, b"first") + await read(layer, b"second") == FIRST + SECOND
+        assert (
+            await read_file(layer, b"first") + await read_file(layer, b"second") == FIRST + SECOND
+        )
         assert len(fake.requests) == asked
         assert layer.statistics().landed_bytes == layer.statistics().blob_bytes
 
@@ -109,7 +98,7 @@ async def test_readers_need_not_wait_for_a_fill_that_hangs(
         layer = await table.attach(source)
         await trio.testing.wait_all_tasks_blocked(0.05)
         with trio.fail_after(5):
-            assert await read(layer, b"second") == SECOND
+            assert await read_file(layer, b"second") == SECOND
         fake.faults.clear()
         await wait_filled(layer)
         assert layer.store.is_complete

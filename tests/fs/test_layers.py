@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,33 +6,12 @@ import trio.testing
 
 from estargz.errors import DigestMismatchError, NotEstargzError
 from fs.errors import ChunkUnavailableError, StaleLayerError
-from fs.inodes import ROOT
 from fs.layer import Layer, LayerSource
 from registry.digest import Digest
 from registry.errors import NotFoundError
 from registry.reference import Reference
 from tests.fakes.registry import FakeRegistry
-from tests.fs.in_process import REPOSITORY, layer_table, push
-from tests.fs.layers_by_hand import HandmadeBlob
-
-CONTENT = bytes(range(256)) * 64
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as fake:
-        yield fake
-
-
-@pytest.fixture
-def source(fake: FakeRegistry) -> LayerSource:
-    blob = HandmadeBlob()
-    blob.add_file("file", CONTENT, chunk_bytes=4096)
-    return push(blob, fake)
-
-
-async def read_all(layer: Layer) -> bytes:
-    return await layer.read(layer.image.inodes.lookup(ROOT, b"file"), offset=0, size=1 << 20)
+from tests.fs.in_process import CONTENT, REPOSITORY, layer_table, read_file
 
 
 async def test_attaching_costs_one_request_and_again_none(
@@ -91,11 +69,11 @@ async def test_content_is_kept_over_a_restart(
     fake: FakeRegistry, source: LayerSource, tmp_path: Path
 ) -> None:
     async with layer_table(tmp_path) as table:
-        assert await read_all(await table.attach(source)) == CONTENT
+        assert await read_file(await table.attach(source)) == CONTENT
     asked = len(fake.requests)
     async with layer_table(tmp_path) as table:
         layer = await table.find(source.digest.file_name.encode())
-        assert await read_all(layer) == CONTENT
+        assert await read_file(layer) == CONTENT
         assert layer.statistics().landed_bytes == layer.statistics().blob_bytes
     assert len(fake.requests) == asked
 
@@ -110,7 +88,7 @@ async def test_a_damaged_layer_is_fetched_anew(source: LayerSource, tmp_path: Pa
         await table.attach(source)
     damage(tmp_path, "toc.json.zst")
     async with layer_table(tmp_path) as table:
-        assert await read_all(await table.attach(source)) == CONTENT
+        assert await read_file(await table.attach(source)) == CONTENT
 
 
 async def test_unknown_names_and_numbers_are_stale(source: LayerSource, tmp_path: Path) -> None:
@@ -130,7 +108,7 @@ async def test_unknown_names_and_numbers_are_stale(source: LayerSource, tmp_path
 async def test_a_failing_neighbour_harms_nobody(source: LayerSource, tmp_path: Path) -> None:
     async with layer_table(tmp_path) as table:
         layer = await table.attach(source, neighbours=[Digest.of(b"missing"), source.digest])
-        assert await read_all(layer) == CONTENT
+        assert await read_file(layer) == CONTENT
 
 
 async def test_the_last_image_that_asked_is_where_content_comes_from(
@@ -141,6 +119,6 @@ async def test_the_last_image_that_asked_is_where_content_comes_from(
         layer = await table.attach(source)
         await table.attach(LayerSource(moved, source.digest, source.toc_digest))
         with pytest.raises(ChunkUnavailableError):
-            await read_all(layer)
+            await read_file(layer)
         await table.attach(source)
-        assert await read_all(layer) == CONTENT
+        assert await read_file(layer) == CONTENT

@@ -1,15 +1,21 @@
 """How content is brought, seen from its readers."""
 
+import contextlib
+import random
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
+from estargz.codec import Codec
 from fs.errors import ChunkUnavailableError
+from fs.filling import FillSettings
+from fs.inodes import ROOT
 from fs.layer import LayerSource
 from tests.fakes.registry import FakeRegistry, Fault
-from tests.fs.in_process import CONTENT, layer_table, read_file
+from tests.fs.in_process import CONTENT, layer_table, push, read_file
+from tests.fs.layers_by_hand import HandmadeBlob
 
 
 async def test_neighbouring_chunks_come_in_one_request(
@@ -97,3 +103,75 @@ async def test_a_table_that_ends_leaves_no_reader_with_wrong_content(
             await trio.testing.wait_all_tasks_blocked(0.05)
         fake.faults.clear()
     assert outcome == ["error"]
+
+
+FAULTS = [fault for fault in Fault if fault is not Fault.STALLED]
+# A server that says that the request is wrong is believed.
+FINAL_FAULTS = {Fault.RANGE_REFUSED, Fault.RANGE_UNSATISFIABLE}
+
+
+@pytest.mark.parametrize("redirected", [False, True])
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in FINAL_FAULTS])
+async def test_what_goes_wrong_once_is_overcome(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path, fault: Fault, *, redirected: bool
+) -> None:
+    fake.redirects = redirected
+    async with layer_table(tmp_path) as table:
+        layer = await table.attach(source)
+        fake.faults.inject(fault)
+        assert await read_file(layer) == CONTENT
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_goes_wrong_for_long_is_an_error_until_it_ends(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path, fault: Fault
+) -> None:
+    async with layer_table(tmp_path) as table:
+        layer = await table.attach(source)
+        fake.faults.inject(fault, times=1000)
+        # A small blob is read through where a server ignores ranges: that is no failure.
+        with contextlib.suppress(ChunkUnavailableError):
+            assert await read_file(layer) == CONTENT
+        fake.faults.clear()
+        assert await read_file(layer) == CONTENT
+
+
+async def test_tokens_and_redirects_that_expire_are_renewed(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    fake.require_token = fake.redirects = True
+    async with layer_table(tmp_path) as table:
+        layer = await table.attach(source)
+        index = layer.image.inodes.lookup(ROOT, b"file")
+        for offset in range(0, len(CONTENT), 4096):
+            fake.expire_redirects()
+            fake.revoke_tokens()
+            assert await layer.read(index, offset=offset, size=10) == CONTENT[offset : offset + 10]
+
+
+@pytest.mark.parametrize("codec", list(Codec))
+async def test_random_readers_get_the_files_bytes(
+    fake: FakeRegistry, tmp_path: Path, codec: Codec
+) -> None:
+    content = random.Random(7).randbytes(700_001)
+    shared = {f"small{number}": bytes([number]) * (500 + number) for number in range(30)}
+    blob = HandmadeBlob(codec)
+    blob.add_file("big", content, chunk_bytes=50_000)
+    blob.add_shared_member(shared)
+    files = {"big": content, **shared}
+
+    async with layer_table(tmp_path, filling=FillSettings(quiet_seconds=0.0)) as table:
+        layer = await table.attach(push(blob, fake))
+
+        async def read(seed: int) -> None:
+            choose = random.Random(seed)
+            for _ in range(40):
+                name, expected = choose.choice(list(files.items()))
+                offset, size = choose.randrange(len(expected)), choose.randrange(1, 200_000)
+                index = layer.image.inodes.lookup(ROOT, name.encode())
+                data = await layer.read(index, offset=offset, size=size)
+                assert data == expected[offset : offset + size]
+
+        async with trio.open_nursery() as readers:
+            for seed in range(16):
+                readers.start_soon(read, seed)

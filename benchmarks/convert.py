@@ -29,14 +29,14 @@ _LEVELS = (1, 5, 6, 7, 9)
 _MB = 1_000_000
 
 
-def _default_directories() -> list[Path]:
+def default_directories() -> list[Path]:
     return [Path(sysconfig.get_path("stdlib")), Path("/usr/lib/x86_64-linux-gnu")]
 
 
-def _make_tar(path: Path, directories: Iterable[Path]) -> None:
+def make_tar(path: Path, directories: Iterable[Path], *, max_bytes: int = _MAX_TAR_BYTES) -> None:
     with tarfile.open(path, "w") as tar:
         for file in (file for directory in directories for file in sorted(directory.rglob("*"))):
-            if tar.offset > _MAX_TAR_BYTES:
+            if tar.offset > max_bytes:
                 return
             if file.is_file() and not file.is_symlink():
                 tar.add(file, recursive=False)
@@ -70,10 +70,10 @@ def _convert(tar: Path, blob: Path, *, threads: int) -> tuple[int, float]:
 
 
 def main() -> None:
-    directories = [Path(argument) for argument in sys.argv[1:]] or _default_directories()
+    directories = [Path(argument) for argument in sys.argv[1:]] or default_directories()
     with tempfile.TemporaryDirectory() as work:
         tar, blob = Path(work) / "layer.tar", Path(work) / "layer.blob"
-        _make_tar(tar, directories)
+        make_tar(tar, directories)
         view = memoryview(tar.read_bytes())
         plans = list(plan_layer(view, WriterOptions()).members)
         table = Table("", "size", "of zlib 9", "MB/s", "times zlib 9")

@@ -9,7 +9,7 @@
 
 Members depend on nothing but their plan, so the bytes of a blob are the same however many threads
 compress it. They are compressed in one shot, by libdeflate, whose level 6 makes them as small as zlib's
-level 9 does, or by zstd; ``benchmarks/codecs.py`` measures both.
+level 9 does, or by zstd; ``benchmarks/compressors.py`` measures both.
 """
 
 import hashlib

@@ -18,6 +18,7 @@ from estargz.image_reading import SourceImage, SourceManifest, read_image
 from estargz.image_rewriting import ConvertedLayer, rewrite_config, rewrite_index, rewrite_manifest
 from estargz.layer_pipeline import LayerPipeline
 from estargz.planning import WriterOptions
+from estargz.prefetching import PrefetchRequest, plan_prefetch
 from estargz.progress import OnEvent
 from estargz.reuse import find_lazy_layers
 from estargz.toc_image import make_toc_image
@@ -37,7 +38,9 @@ class ConversionOptions:
     Attributes:
         writer: how blobs are written.
         platforms: which images of an index to convert, the others are left out; without any, all.
-        reuse: whether layers that can be read lazily are kept as they are, whatever ``writer`` says.
+        prefetch: which files come first.
+        reuse: whether lazy layers are kept as they are, though ``writer`` says another size of chunks or another
+            level. Not kept are those with another compression, and those that have files which are to come first.
         threads: how many compress at the same time, over all layers; never changes the result.
         layers_at_once: how many layers are under way; each needs disk for its tar and its blob.
         max_layer_bytes: a layer that unpacks to more is refused.
@@ -46,6 +49,7 @@ class ConversionOptions:
 
     writer: WriterOptions = field(default_factory=WriterOptions)
     platforms: tuple[Platform, ...] = ()
+    prefetch: PrefetchRequest = field(default_factory=PrefetchRequest)
     reuse: bool = True
     threads: int = field(default_factory=_usable_cpus)
     layers_at_once: int = 2
@@ -112,7 +116,12 @@ async def convert_image(
     if options.writer.makes_external_toc and toc_target is None:
         raise ConversionError("to layers without a TOC", "the TOCs have no place to go to")
     image = await read_image(source, platforms=options.platforms)
-    kept = await find_lazy_layers(source, image.manifests) if options.reuse else {}
+    prefetch = plan_prefetch(options.prefetch, image.manifests)
+    kept: Mapping[Digest, ConvertedLayer] = {}
+    if options.reuse:
+        kept = await find_lazy_layers(
+            source, image.manifests, codec=options.writer.codec, prefetch=prefetch
+        )
     with (
         tempfile.TemporaryDirectory(prefix="pyestargz-", dir=options.work_directory) as directory,
         ThreadPoolExecutor(options.threads, "compress") as pool,
@@ -121,6 +130,7 @@ async def convert_image(
             source=source,
             target=target,
             writer=options.writer,
+            prefetch=prefetch,
             directory=Path(directory),
             pool=pool,
             window=2 * options.threads + 2,

@@ -8,9 +8,15 @@ EstargzError
  +- DigestMismatchError   bytes that are not the ones that were named
  +- UnsupportedTarError   a tar that cannot be represented
  +- ConversionError       an image that cannot be converted
+ +- PlatformError         an image that is not there for a platform
+ +- NoSuchFileError       a path that leads nowhere in an image
+ +- RecordError           a list of files that cannot be understood
 """
 
+from collections.abc import Iterable
+
 from registry.digest import Digest
+from registry.manifest import Platform
 
 
 class EstargzError(Exception):
@@ -80,4 +86,32 @@ class ConversionError(EstargzError):
     def __init__(self, what: str, reason: str) -> None:
         super().__init__(f"cannot convert {what}: {reason}")
         self.what = what
+        self.reason = reason
+
+
+class PlatformError(EstargzError):
+    """An image that is not there for a platform."""
+
+    def __init__(self, platform: str, have: Iterable[Platform | None]) -> None:
+        self.platform = platform
+        self.have = tuple(sorted(str(one) for one in have if one is not None))
+        names = ", ".join(self.have) or "no platform"
+        super().__init__(f"no image for {platform}: the image has only {names}")
+
+
+class NoSuchFileError(EstargzError):
+    """A path that leads nowhere in the image, or not to what is wanted there."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path!r}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class RecordError(EstargzError):
+    """A line of a record or of a list that cannot be understood."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"line {line} of the list of files: {reason}")
+        self.line = line
         self.reason = reason

@@ -4,20 +4,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from estargz.errors import EstargzError
+from estargz.errors import PlatformError
 from estargz.image_rewriting import is_attestation
 from registry.manifest import Descriptor, Platform
 from registry.platforms import is_platform
-
-
-class PlatformError(EstargzError):
-    """An image that is not there for a platform."""
-
-    def __init__(self, platform: str, have: Iterable[Platform | None]) -> None:
-        self.platform = platform
-        self.have = tuple(sorted(str(one) for one in have if one is not None))
-        names = ", ".join(self.have) or "no platform"
-        super().__init__(f"no image for {platform}: the image has only {names}")
 
 
 def is_wanted(have: Platform | None, wanted: Sequence[Platform]) -> bool:

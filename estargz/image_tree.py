@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from estargz.errors import EstargzError, TocError
+from estargz.errors import NoSuchFileError, TocError
 from estargz.file_chunks import FileChunk, ListedFile
 from estargz.tar_stream import clean_name
 from estargz.toc import NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK, TocEntry
@@ -19,15 +19,6 @@ _OPAQUE: Final = ".wh..wh..opq"
 _AUFS: Final = ".wh..wh."
 _MAX_LINKS: Final = 40
 _ROOT: Final = TocEntry(name="", type="dir", mode=0o755)
-
-
-class NoSuchFileError(EstargzError):
-    """A path that leads nowhere in the image, or not to what is wanted there."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"{path!r}: {reason}")
-        self.path = path
-        self.reason = reason
 
 
 @dataclass(slots=True, eq=False)

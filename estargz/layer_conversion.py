@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from estargz.planning import MemberPlan, WriterOptions, plan_layer
+from estargz.tar_stream import read_entries
 from estargz.writer import BlobAssembler, CompressedMember, FinishedBlob, compress_members
 
 # Handing a task to a thread costs about as much as compressing 2 KiB: small members travel together.
@@ -57,6 +58,15 @@ def convert_layer(
         finished = assembler.finish()
         output.write(finished.tail)
     return replace(finished, missing=plan.missing)
+
+
+def read_names(tar: Path) -> list[str]:
+    """The names in a tar that a converted layer keeps, in order.
+
+    Raises:
+        UnsupportedTarError: the tar is damaged.
+    """
+    return [entry.name for entry in read_entries(_map(tar))]
 
 
 def _map(path: Path) -> memoryview:

@@ -6,7 +6,7 @@ waits for the network the other one has the processors. Each leaves its temporar
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -17,10 +17,11 @@ from estargz.blob_copy import copy_blob
 from estargz.errors import ConversionError, UnsupportedTarError
 from estargz.gathering import gather
 from estargz.image_rewriting import ConvertedLayer
-from estargz.layer_conversion import Report, convert_layer
+from estargz.layer_conversion import Report, convert_layer, read_names
 from estargz.layer_input import unpack_blob
 from estargz.layer_source import LayerSource
 from estargz.planning import WriterOptions
+from estargz.prefetching import LayerPrefetch
 from estargz.progress import LayerAdvanced, LayerFinished, LayerPushed, LayerStarted, OnEvent, Phase
 from registry.digest import Digest
 from registry.images import ImageStore
@@ -34,6 +35,7 @@ class LayerPipeline:
         source: where layers come from.
         target: where they go.
         writer: how blobs are written.
+        prefetch: what layers put first, by the digest of the old blob.
         directory: for temporary files.
         pool: where members are compressed.
         window: how many batches of members a layer may have in memory.
@@ -45,6 +47,7 @@ class LayerPipeline:
     source: ImageStore
     target: ImageStore
     writer: WriterOptions
+    prefetch: Mapping[Digest, LayerPrefetch] = field(default_factory=dict)
     directory: Path
     pool: Executor
     window: int
@@ -143,7 +146,7 @@ class LayerPipeline:
             convert_layer,
             tar,
             blob,
-            self.writer,
+            await self._writer_for(layer, tar),
             pool=self.pool,
             window=self.window,
             # In the event loop's thread; this is also where the work notices a cancellation.
@@ -167,6 +170,16 @@ class LayerPipeline:
             external_toc=finished.external_toc,
             missing=finished.missing,
         )
+
+    async def _writer_for(self, layer: LayerSource, tar: Path) -> WriterOptions:
+        wanted = self.prefetch.get(layer.digest)
+        if wanted is None:
+            return self.writer
+        try:
+            names = await trio.to_thread.run_sync(read_names, tar)
+        except UnsupportedTarError as error:
+            raise ConversionError(layer.what, str(error)) from error
+        return replace(self.writer, prefetch=wanted.choose(names))
 
     def _reporter(self, layer: LayerSource, phase: Phase, total: int) -> Report:
         def report(delta: int) -> None:

@@ -6,9 +6,20 @@ from functools import partial
 import trio
 
 from estargz.codec import Codec
-from estargz.opening import FoundToc, Piece, RangeRequest, TailRequest, extract_toc, open_layer
+from estargz.errors import ExternalTocError, NotEstargzError
+from estargz.external_toc import TOC_IMAGE_SUFFIX, read_external_toc
+from estargz.opening import (
+    FoundToc,
+    Piece,
+    RangeRequest,
+    TailRequest,
+    extract_toc,
+    found_elsewhere,
+    open_layer,
+)
 from estargz.toc import Toc, parse_toc
 from registry.digest import Digest
+from registry.errors import InvalidReferenceError, LayoutError, NotFoundError
 from registry.images import ImageStore
 
 
@@ -36,18 +47,33 @@ async def read_toc(source: ImageStore, layer: Digest, *, expected: Digest) -> Op
         DigestMismatchError: it is not the pinned one.
         ContentError: the store failed.
     """
+    try:
+        found = await _find(source, layer)
+    except ExternalTocError as error:
+        compressed = await _find_outside(source, layer, error)
+        found = found_elsewhere(compressed, blob_bytes=error.blob_bytes)
+    raw = await trio.to_thread.run_sync(partial(extract_toc, found, expected=expected))
+    toc = await trio.to_thread.run_sync(parse_toc, raw)
+    return OpenedLayer(toc, len(raw), found.payload_bytes, found.codec)
+
+
+async def _find(source: ImageStore, layer: Digest) -> FoundToc:
     opening = open_layer()
     request = next(opening)
-    found: FoundToc | None = None
-    while found is None:
+    while True:
         piece = await _answer(source, layer, request)
         try:
             request = opening.send(piece)
         except StopIteration as stop:
-            found = stop.value
-    raw = await trio.to_thread.run_sync(partial(extract_toc, found, expected=expected))
-    toc = await trio.to_thread.run_sync(parse_toc, raw)
-    return OpenedLayer(toc, len(raw), found.payload_bytes, found.codec)
+            found: FoundToc = stop.value
+            return found
+
+
+async def _find_outside(source: ImageStore, layer: Digest, reason: ExternalTocError) -> bytes:
+    try:
+        return await read_external_toc(source.sibling(TOC_IMAGE_SUFFIX), layer)
+    except (NotFoundError, LayoutError, InvalidReferenceError) as error:
+        raise NotEstargzError(f"{reason.reason}, which is not there: {error}") from error
 
 
 async def _answer(source: ImageStore, layer: Digest, request: TailRequest | RangeRequest) -> Piece:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -37,6 +38,10 @@ class ArchiveImage:
         return str(self._name)
 
     __str__ = describe
+
+    def sibling(self, tag_suffix: str) -> "ArchiveImage":
+        """See ``ImageStore``. An image without a tag counts as the latest."""
+        return ArchiveImage(replace(self._name, tag=(self._name.tag or "latest") + tag_suffix))
 
     async def fetch_manifest(self, digest: Digest | None = None) -> RawManifest:
         """See ``ImageStore``."""

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
@@ -18,12 +19,12 @@ from registry.archive_image import ArchiveImage
 from registry.archives import pack_layout
 from registry.client import RegistryClient
 from registry.digest import Digest
-from registry.errors import BadResponseError, LayoutError
+from registry.errors import BadResponseError, InvalidReferenceError, LayoutError
 from registry.image_names import ArchiveFormat, ArchiveName, ImageName, LayoutName
 from registry.layout import OciLayout
 from registry.manifest import MAX_MANIFEST_BYTES, RawManifest, parse_manifest
 from registry.ranges import BlobRange
-from registry.reference import Reference
+from registry.reference import Reference, is_tag
 
 __all__ = [
     "ImageName",
@@ -49,6 +50,9 @@ class ImageStore(Protocol):
 
     def describe(self) -> str:
         """The image's name, for messages."""
+
+    def sibling(self, tag_suffix: str) -> "ImageStore":
+        """The image whose tag is this one's with something behind it; raises ``ContentError`` where there is no tag."""
 
     async def fetch_manifest(self, digest: Digest | None = None) -> RawManifest:
         """What the name says, or what a digest of this store says."""
@@ -137,6 +141,13 @@ class RegistryImage:
 
     __str__ = describe
 
+    def sibling(self, tag_suffix: str) -> "RegistryImage":
+        """See ``ImageStore``."""
+        tag = f"{self._reference.tag or ''}{tag_suffix}"
+        if self._reference.tag is None or not is_tag(tag):
+            raise InvalidReferenceError(f"{self}{tag_suffix}", "that image is found by its tag")
+        return RegistryImage(replace(self._reference, tag=tag, digest=None), self._client)
+
     async def fetch_manifest(self, digest: Digest | None = None) -> RawManifest:
         """See ``ImageStore``."""
         return await self._client.fetch_manifest(self._repository, digest or self._named())
@@ -205,6 +216,10 @@ class LayoutImage:
         return str(self._name)
 
     __str__ = describe
+
+    def sibling(self, tag_suffix: str) -> "LayoutImage":
+        """See ``ImageStore``. An image without a tag counts as the latest."""
+        return LayoutImage(LayoutName(self._name.path, (self._name.tag or "latest") + tag_suffix))
 
     async def fetch_manifest(self, digest: Digest | None = None) -> RawManifest:
         """See ``ImageStore``."""

@@ -8,8 +8,8 @@ from typing import BinaryIO
 import click
 import trio
 
+from estargz.errors import NoSuchFileError
 from estargz.image_files import open_files
-from estargz.image_tree import NoSuchFileError
 from registry.client import RegistryClient
 from registry.images import ImageName, open_image
 from registry.manifest import Platform

@@ -2,8 +2,7 @@
 
 from enum import IntEnum
 
-from estargz.errors import EstargzError
-from estargz.image_tree import NoSuchFileError
+from estargz.errors import EstargzError, NoSuchFileError
 from registry.errors import (
     ContentError,
     NotFoundError,

@@ -4,11 +4,15 @@ from estargz.errors import (
     DigestMismatchError,
     EstargzError,
     ExternalTocError,
+    NoSuchFileError,
     NotEstargzError,
+    PlatformError,
+    RecordError,
     TocError,
     UnsupportedTarError,
 )
 from registry.digest import Digest
+from registry.manifest import Platform
 
 
 def test_every_error_says_what_and_why() -> None:
@@ -26,6 +30,9 @@ def test_every_error_says_what_and_why() -> None:
         ],
         str(UnsupportedTarError("dev/log", "socket")): ["dev/log", "socket"],
         str(ConversionError("layer x", "corrupt")): ["layer x", "corrupt"],
+        str(PlatformError("linux/arm", [Platform("linux", "s390x"), None])): ["arm", "s390x"],
+        str(NoSuchFileError("bin/sh", "gone")): ["bin/sh", "gone"],
+        str(RecordError(7, "no path")): ["line 7", "no path"],
     }
     for message, words in messages.items():
         assert all(word in message for word in words)
@@ -40,6 +47,9 @@ def test_all_errors_have_one_base() -> None:
         "DigestMismatchError",
         "UnsupportedTarError",
         "ConversionError",
+        "PlatformError",
+        "NoSuchFileError",
+        "RecordError",
     }
 
 

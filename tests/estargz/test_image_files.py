@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from estargz.convert import ConversionOptions, convert_image
-from estargz.errors import EstargzError, NotEstargzError
+from estargz.errors import EstargzError, NotEstargzError, PlatformError
 from estargz.image_files import ImageFiles, open_files
-from estargz.image_selection import PlatformError
 from estargz.planning import WriterOptions
 from registry.client import RegistryClient
 from registry.images import ImageName, ImageStore, open_image

@@ -1,7 +1,7 @@
 import pytest
 
+from estargz.errors import PlatformError
 from estargz.image_selection import (
-    PlatformError,
     choose_platform,
     config_platform,
     is_wanted,

@@ -1,9 +1,9 @@
 import pytest
 from hypothesis import given
 
-from estargz.errors import TocError
+from estargz.errors import NoSuchFileError, TocError
 from estargz.file_chunks import list_files
-from estargz.image_tree import ImageTree, NoSuchFileError, walk
+from estargz.image_tree import ImageTree, walk
 from estargz.tar_stream import clean_name
 from estargz.toc import Toc, TocEntry
 from tests.estargz.blobs import read_toc, write_blob

@@ -130,6 +130,16 @@ async def test_a_missing_layout_is_told(tmp_path, quick):
             await image.read_blob_tail(Digest.of(b""), length=5)
 
 
+async def test_siblings(fake, quick, tmp_path):
+    async with RegistryClient(quick) as client:
+        for text in (f"{fake.host}/a:1", f"oci:{tmp_path}/a:1", f"oci-archive:{tmp_path}/a:1"):
+            sibling = open_image(ImageName.parse(text), client).sibling("-more")
+            assert sibling.describe() == f"{text}-more"
+        by_digest = ImageName.parse(f"{fake.host}/a@{Digest.of(b'')}")
+        with pytest.raises(InvalidReferenceError, match="by its tag"):
+            open_image(by_digest, client).sibling("-more")
+
+
 async def test_a_cancelled_copy_leaves_nothing(tmp_path, quick, source):
     async with RegistryClient(quick) as client:
         image = open_image(ImageName.parse(f"oci:{tmp_path}/layout"), client)

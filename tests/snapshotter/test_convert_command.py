@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from registry.digest import Digest
 from snapshotter.cli import run
 from tests.estargz.layouts import Layer, Layout
 from tests.registry.archives import docker_archive
@@ -26,6 +27,28 @@ def test_a_directory_is_converted(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert sizes.startswith("1 layers")
     manifest = tmp_path / "out" / "blobs" / digest.replace(":", "/")
     assert json.loads(manifest.read_bytes())["layers"][0]["annotations"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--zstdchunked", "--zstdchunked-compression-level", "1"],
+        ["--estargz-min-chunk-size", "50000"],
+        ["--estargz-external-toc"],
+        ["--estargz-external-toc", "--estargz-keep-diff-id"],
+    ],
+    ids=" ".join,
+)
+def test_all_kinds_of_layers_are_lazy(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = _make_image(tmp_path / "in"), f"oci-archive:{tmp_path / 'out'}:tag"
+    assert run(["convert", source, target, "--json", *options]) == 0
+    (layer,) = json.loads(capsys.readouterr().out)["images"][0]["layers"]
+    kept = "--estargz-keep-diff-id" in options
+    assert (layer["diffId"] == str(Digest.of(_TAR))) == kept
+    assert run(["inspect", target]) == 0
+    assert "1 of 1 layers are lazy" in capsys.readouterr().out
 
 
 def test_archives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

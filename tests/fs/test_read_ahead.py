@@ -1,13 +1,20 @@
+from dataclasses import replace
+
+import pytest
+
 from fs.read_ahead import ReadAhead, ReadAheadSettings
 
-SETTINGS = ReadAheadSettings(first_window_bytes=100, max_window_bytes=1000, gap_bytes=10)
+SETTINGS = ReadAheadSettings(
+    least_window_bytes=0, first_window_bytes=100, max_window_bytes=1000, gap_bytes=10
+)
 
 
-def test_random_reads_bring_no_more_than_they_need() -> None:
-    ahead = ReadAhead(SETTINGS)
+@pytest.mark.parametrize("least", [0, 60])
+def test_random_reads_bring_little(least: int) -> None:
+    ahead = ReadAhead(replace(SETTINGS, least_window_bytes=least))
     for start in (5000, 100, 9000, 7):
-        assert ahead.window(start) == 0
-        ahead.sent(end=start + 50, window=0)
+        assert ahead.window(start) == least
+        ahead.sent(end=start + 50, window=least)
 
 
 def test_a_sequence_brings_twice_as_much_each_time_up_to_a_bound() -> None:

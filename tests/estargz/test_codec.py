@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import zstandard
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from estargz.codec import Codec, decompress_start, inflate_all
 from estargz.errors import CorruptMemberError
@@ -26,6 +26,7 @@ def test_the_start_is_given_and_what_follows_ignored(
     assert decompress_start(member, size=size, blob_offset=0, codec=codec) == content[:size]
 
 
+@settings(max_examples=300, derandomize=True)
 @given(_codecs, st.binary(max_size=200), st.integers(1, 1000))
 def test_whatever_is_no_member_is_corrupt_or_decompressed(
     codec: Codec, data: bytes, size: int

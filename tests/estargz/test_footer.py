@@ -1,7 +1,7 @@
 import gzip
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from estargz.errors import NotEstargzError, TocError
 from estargz.footer import (
@@ -111,6 +111,7 @@ def test_another_type_of_toc_is_refused() -> None:
 _FOOTERS = [_EXAMPLE, _LEGACY, _EXTERNAL, _ZSTD, _ZSTD_64]
 
 
+@settings(max_examples=300, derandomize=True)
 @given(st.sampled_from(_FOOTERS), st.data())
 def test_damaged_footers_are_read_or_refused(footer: bytes, data: st.DataObject) -> None:
     damaged = bytearray(footer)

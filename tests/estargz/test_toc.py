@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from estargz.errors import TocError
 from estargz.toc import Toc, TocEntry, TocLimits, dump_toc, parse_toc
@@ -122,6 +122,7 @@ _SEED = dump_toc(
 )
 
 
+@settings(max_examples=300, derandomize=True)
 @given(st.data())
 def test_damaged_json_is_read_or_refused(data: st.DataObject) -> None:
     damaged = bytearray(_SEED)

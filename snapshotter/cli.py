@@ -15,6 +15,7 @@ from snapshotter.exit_codes import ExitCode, exit_code_of
 from snapshotter.inspect_command import inspect
 from snapshotter.ls_command import ls
 from snapshotter.serve_command import serve
+from snapshotter.verify_command import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
@@ -41,6 +42,7 @@ def completion(shell: str) -> None:
 
 pyestargz.add_command(convert)
 pyestargz.add_command(inspect)
+pyestargz.add_command(verify)
 pyestargz.add_command(ls)
 pyestargz.add_command(cat)
 pyestargz.add_command(serve)

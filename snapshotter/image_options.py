@@ -1,4 +1,4 @@
-"""Options that several commands about images have in common."""
+"""Options, and rules of showing names, that several commands about images have in common."""
 
 import platform
 from collections.abc import Callable
@@ -58,3 +58,8 @@ def plain_http_option(command: _Command) -> _Command:
         help="Registry host[:port] that speaks plain HTTP; may be repeated. Loopback always does.",
     )
     return option(command)
+
+
+def printable(text: str) -> str:
+    """Names are the image author's: none may move the cursor of a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -15,7 +15,7 @@ from registry.client import RegistryClient
 from registry.images import ImageName, open_image
 from registry.manifest import Platform
 from registry.settings import ClientSettings
-from snapshotter.image_options import plain_http_option, single_platform_option
+from snapshotter.image_options import plain_http_option, printable, single_platform_option
 
 _TYPE_BITS: Final = {
     "dir": stat.S_IFDIR,
@@ -108,19 +108,14 @@ def file_document(path: str, node: FileNode) -> dict[str, Any]:
 
 
 def _short_line(listed: _Listed) -> str:
-    return _printable(listed.path)
+    return printable(listed.path)
 
 
 def _long_line(listed: _Listed) -> str:
     entry = listed.node.entry
     mode = stat.filemode(_TYPE_BITS[entry.type] | (entry.mode & 0o7777))
     size = f"{entry.dev_major},{entry.dev_minor}" if entry.type in {"char", "block"} else entry.size
-    target = f" -> {_printable(entry.link_name)}" if entry.type == "symlink" else ""
+    target = f" -> {printable(entry.link_name)}" if entry.type == "symlink" else ""
     time = entry.modtime or "1970-01-01T00:00:00Z"
-    name = _printable(listed.path)
-    return f"{mode} {entry.uid:>5} {entry.gid:>5} {size:>10} {_printable(time)} {name}{target}"
-
-
-def _printable(text: str) -> str:
-    """Names are the image author's: none may move the cursor of a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    name = printable(listed.path)
+    return f"{mode} {entry.uid:>5} {entry.gid:>5} {size:>10} {printable(time)} {name}{target}"

@@ -12,7 +12,8 @@ and writing, the other way round,
     layer_input.py  compressed layer -> tar       tar_stream.py   tar -> its entries, and where their bytes are
     planning.py     entries -> members            writer.py       members -> blob, TOC, digests
 
-A whole image is converted by ``convert.py`` (with ``image_reading``, ``layer_pipeline``, ``layer_conversion`` and
-``image_rewriting``) and looked at by ``inspection.py``. These do I/O, through ``registry.images`` and temporary
+A whole image is converted by ``convert.py`` (with ``image_reading``, ``reuse``, ``layer_pipeline``, ``layer_conversion`` and
+``image_rewriting``), looked at by ``inspection.py`` and ``image_files.py`` (with ``image_tree``), and proved right by
+``verification.py`` (with ``toc_comparison``). These do I/O, through ``registry.images`` and temporary
 files; the formats above are pure: bytes and values in, bytes and values out.
 """

@@ -43,7 +43,7 @@ class LayerFiles:
         """Where the member that holds a chunk ends at the latest."""
         position = bisect_right(self.offsets, chunk.blob_offset)
         following = self.offsets[position] if position < len(self.offsets) else self.payload_bytes
-        bound = chunk.blob_offset + compressed_bound(chunk.inner_offset + chunk.size)
+        bound = chunk.blob_offset + compressed_bound(chunk.inner_offset + chunk.size, self.codec)
         return min(following, bound)
 
 

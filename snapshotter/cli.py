@@ -3,6 +3,7 @@
 Commands raise domain errors; here, and only here, they become one line on stderr and an exit code.
 """
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -14,6 +15,7 @@ from snapshotter.convert_command import convert
 from snapshotter.exit_codes import ExitCode, exit_code_of
 from snapshotter.inspect_command import inspect
 from snapshotter.ls_command import ls
+from snapshotter.optimize_command import optimize
 from snapshotter.serve_command import serve
 from snapshotter.verify_command import verify
 
@@ -41,6 +43,7 @@ def completion(shell: str) -> None:
 
 
 pyestargz.add_command(convert)
+pyestargz.add_command(optimize)
 pyestargz.add_command(inspect)
 pyestargz.add_command(verify)
 pyestargz.add_command(ls)
@@ -64,12 +67,22 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     except Exception as error:
-        foreseen = exit_code_of(_first_leaf(error))
+        leaf = _first_leaf(error)
+        if isinstance(leaf, BrokenPipeError):
+            return _stop_writing()
+        foreseen = exit_code_of(leaf)
         if "--debug" in arguments or foreseen is None:
             raise
         click.echo("\n".join(f"pyestargz: {line}" for line in _lines(error)), err=True)
         return foreseen
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _stop_writing() -> int:
+    """Whoever read our output has seen enough, as ``head`` does: no error, but Python must not write the rest at its end."""
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor is wanted, not a path
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    return ExitCode.FAILED
 
 
 def _usage_line(error: click.ClickException) -> str:

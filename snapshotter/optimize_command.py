@@ -1,0 +1,165 @@
+"""``pyestargz optimize``: runs an image, and converts it so that what it opened comes first. Thin, like ``convert``."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import trio
+
+from estargz.convert import ConversionOptions, ConversionResult, convert_image
+from estargz.external_toc import TOC_IMAGE_SUFFIX
+from estargz.image_reading import SourceManifest, read_image
+from estargz.image_selection import config_platform, require_platforms
+from estargz.planning import BlobLayout
+from estargz.prefetching import PrefetchRequest
+from registry.client import RegistryClient
+from registry.hosts import is_loopback
+from registry.images import ImageName, ImageStore, open_image, open_target
+from registry.platforms import is_platform
+from registry.reference import Reference
+from registry.settings import ClientSettings
+from snapshotter.convert_options import ConvertArguments, layer_options
+from snapshotter.convert_report import progress_report, result_document, summary_lines
+from snapshotter.image_options import host_platform, plain_http_option
+from snapshotter.sample_container import Limits
+from snapshotter.sample_options import SampleArguments, sample_options, take_sample_arguments
+from snapshotter.sample_report import sample_document, sample_lines, write_record
+from snapshotter.sample_root import Unpacking
+from snapshotter.sample_run import Sample, record_sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    source: ImageName
+    target: ImageName
+    options: ConversionOptions
+    sample: SampleArguments | None
+    plain_http: frozenset[str]
+    lines: bool
+
+
+@click.command()
+@click.argument("source")
+@click.argument("target")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
+@sample_options
+@layer_options
+@click.option("--no-optimize", is_flag=True, help="Only convert; run nothing.")
+@plain_http_option
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
+def optimize(
+    *,
+    source: str,
+    target: str,
+    command: tuple[str, ...],
+    no_optimize: bool,
+    plain_http: tuple[str, ...],
+    as_json: bool,
+    **arguments: Any,
+) -> None:
+    """Runs image SOURCE, records which files it opens, and converts it to TARGET with these first.
+
+    SOURCE and TARGET are as for convert. The containerd of this machine runs SOURCE, and pulls it if it has not unpacked
+    it; COMMAND takes the place of the image's own. With --prefetch-list or --estargz-record-in, nothing is run, and that
+    comes first. Running needs root, ctr and overlayfs.
+    """
+    sample = take_sample_arguments(arguments, command)
+    options = ConvertArguments(**arguments).to_options()
+    has_list = options.prefetch != PrefetchRequest()
+    if no_optimize and has_list:
+        raise click.UsageError("--no-optimize and a list of files exclude each other")
+    if not no_optimize and options.writer.layout is BlobLayout.LOSSLESS:
+        raise click.UsageError("--estargz-keep-diff-id leaves files where they are")
+    if (no_optimize or has_list) and (command or sample.record_out):
+        raise click.UsageError("nothing is run, so there is no use for COMMAND or --record-out")
+    task = _Task(
+        source=ImageName.parse(source),
+        target=ImageName.parse(target),
+        options=options,
+        sample=None if no_optimize or has_list else sample,
+        plain_http=frozenset(plain_http),
+        lines=not as_json,
+    )
+    recorded, result = trio.run(_optimize, task)
+    if as_json:
+        document = result_document(str(task.source), str(task.target), result)
+        click.echo(json.dumps(document | sample_document(recorded), indent=2))
+    else:
+        click.echo("\n".join(summary_lines(str(task.source), str(task.target), result)))
+
+
+async def _optimize(task: _Task) -> tuple[Sample | None, ConversionResult]:
+    settings = ClientSettings(plain_http_hosts=task.plain_http)
+    async with (
+        RegistryClient(settings) as client,
+        open_target(task.target, client) as target,
+    ):
+        source = open_image(task.source, client)
+        options, sample = task.options, None
+        if task.sample is not None:
+            sample = await _record(task, task.sample, source)
+            request = PrefetchRequest(accesses=sample.files.accesses)
+            options = dataclasses.replace(options, prefetch=request)
+        is_external = options.writer.makes_external_toc
+        toc_target = target.sibling(TOC_IMAGE_SUFFIX) if is_external else None
+        with progress_report(lines=task.lines) as on_event:
+            result = await convert_image(
+                source, target, options, progress=on_event, toc_target=toc_target
+            )
+        return sample, result
+
+
+async def _record(task: _Task, arguments: SampleArguments, source: ImageStore) -> Sample:
+    image = await _runnable_image(source)
+    limits = Limits(
+        period_seconds=arguments.period_seconds,
+        wait_on_line=arguments.wait_on_line,
+        on_output=_show,
+    )
+    unpacking = _unpacking(task, arguments, image)
+    sample = await record_sample(image, unpacking, arguments.run, limits)
+    if task.lines:
+        click.echo("\n".join(sample_lines(sample)))
+    if arguments.record_out is not None:
+        await trio.to_thread.run_sync(write_record, arguments.record_out, sample)
+    return sample
+
+
+async def _runnable_image(source: ImageStore) -> SourceManifest:
+    """The image for this machine; what is recorded does not count for others.
+
+    Raises:
+        PlatformError: there is none.
+    """
+    images = (await read_image(source)).manifests
+    platforms = [config_platform(image.config) for image in images]
+    host = host_platform()
+    require_platforms(platforms, [host])
+    return next(
+        image
+        for image, platform in zip(images, platforms, strict=True)
+        if is_platform(platform, host)
+    )
+
+
+def _unpacking(task: _Task, arguments: SampleArguments, image: SourceManifest) -> Unpacking:
+    name, plain_http = "", False
+    match task.source.location:
+        case Reference(host=host, repository=repository):
+            name = f"{host}/{repository}@{image.digest}"
+            plain_http = is_loopback(host) or host in task.plain_http
+        case _:
+            pass
+    return Unpacking(
+        ctr=arguments.ctr,
+        snapshotter=arguments.snapshotter,
+        name=name,
+        plain_http=plain_http,
+    )
+
+
+def _show(output: bytes) -> None:
+    # stdout is for the result.
+    click.echo(output, nl=False, err=True)

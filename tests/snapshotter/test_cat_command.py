@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,18 @@ def test_a_file(tmp_path: Path, path: str, capfdbinary: pytest.CaptureFixture[by
     capfdbinary.readouterr()
     assert run(["cat", image, path, "--layer", "0"]) == 0
     assert capfdbinary.readouterr().out == _CONTENT
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    large = build_tar([Node(name="large", content=bytes(8 << 20))])
+    image = make_lazy_image(tmp_path, [large])
+    words = [sys.executable, "-m", "snapshotter.cli", "cat", image, "large"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
 
 
 @pytest.mark.parametrize("path", ["d", "nowhere"])

@@ -15,6 +15,7 @@ from snapshotter.convert_command import convert
 from snapshotter.exit_codes import ExitCode, exit_code_of
 from snapshotter.inspect_command import inspect
 from snapshotter.ls_command import ls
+from snapshotter.optimize_command import optimize
 from snapshotter.serve_command import serve
 from snapshotter.verify_command import verify
 
@@ -42,6 +43,7 @@ def completion(shell: str) -> None:
 
 
 pyestargz.add_command(convert)
+pyestargz.add_command(optimize)
 pyestargz.add_command(inspect)
 pyestargz.add_command(verify)
 pyestargz.add_command(ls)

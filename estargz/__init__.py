@@ -4,13 +4,17 @@ An eStargz blob is an ordinary gzip-compressed tar, cut into members that each d
 a table of contents (TOC) as its last tar entry and a footer that says where the TOC begins. Reading goes
 
     footer.py   where the TOC is                 opening.py  which bytes to ask for, in which order
-    toc.py      what the TOC says                members.py  compressed member -> content
+    toc.py      what the TOC says                members.py  compressed member -> content (codec.py: gzip, zstd)
     verify.py   content -> content known to be right
 
 and writing, the other way round,
 
     layer_input.py  compressed layer -> tar       tar_stream.py   tar -> its entries, and where their bytes are
-    planning.py     entries -> members            writer.py       members -> blob, TOC, digests
+    ordering.py     which entries come first      planning.py     entries -> members
+    writer.py       members -> blob, TOC, digests
+
+and ``external_toc.py`` and ``toc_image.py`` find and make the images of TOCs that are kept apart. ``docs/formats.md`` lists
+all that is read and written.
 
 A whole image is converted by ``convert.py`` (with ``image_reading``, ``reuse``, ``layer_pipeline``, ``layer_conversion`` and
 ``image_rewriting``), looked at by ``inspection.py`` and ``image_files.py`` (with ``image_tree``), and proved right by

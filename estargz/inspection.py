@@ -151,7 +151,7 @@ def _reason_by_annotations(layer: Descriptor) -> str:
     text = layer.annotations.get(TOC_DIGEST_ANNOTATION)
     if text is None:
         if _ZSTD_CHUNKED_ANNOTATION in layer.annotations:
-            return "it is zstd:chunked, which is not read lazily yet"
+            return "it is zstd:chunked, but its TOC digest is not annotated as containerd needs it"
         return "no TOC digest is annotated"
     try:
         Digest.parse(text)

@@ -34,7 +34,7 @@ def _convert(
     return (directory / "blob").read_bytes(), finished, reports
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(tar=tars)
 def test_threads_and_files_make_the_same_blob_as_one_thread_in_memory(
     tmp_path_factory: pytest.TempPathFactory, tar: bytes

@@ -234,7 +234,7 @@ def test_chunks_that_share_a_member_lie_in_it_in_order(tar: bytes, options: Writ
         assert all(inner == 0 for _, inner in places)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(tar=tars, options=writer_options)
 def test_threads_change_nothing(
     tmp_path_factory: pytest.TempPathFactory, tar: bytes, options: WriterOptions

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from estargz.codec import Codec
 from estargz.members import InnerSpan, compressed_bound
 
 DIGEST_BYTES = 32
@@ -59,8 +60,13 @@ class ChunkTable:
         self._member_of.append(blob_offset)
         self._digests += digest
 
-    def freeze(self, *, payload_bytes: int) -> None:
-        """Finds the members; ``payload_bytes`` is where the blob's last member ends."""
+    def freeze(self, *, payload_bytes: int, codec: Codec) -> None:
+        """Finds the members.
+
+        Args:
+            payload_bytes: where the blob's last member ends.
+            codec: how they are compressed.
+        """
         blob_offsets = self._member_of
         self._in_blob_order = array("I", sorted(range(len(self)), key=blob_offsets.__getitem__))
         self._member_of = array("I", bytes(4 * len(self)))
@@ -76,7 +82,7 @@ class ChunkTable:
             content_end = max(span.offset + span.size for span in content)
             is_last = number + 1 == self.member_count
             following = payload_bytes if is_last else self._starts[number + 1]
-            self._ends.append(min(following, start + compressed_bound(content_end)))
+            self._ends.append(min(following, start + compressed_bound(content_end, codec)))
 
     @property
     def content_bytes(self) -> int:

@@ -104,7 +104,7 @@ class _Compiler:
         self._resolve_hard_links()
         self._add_whiteouts()
         self._count_links()
-        self._chunks.freeze(payload_bytes=self._payload_bytes)
+        self._chunks.freeze(payload_bytes=self._payload_bytes, codec=self._codec)
         return LayerImage(
             self._inodes, self._chunks, self._codec, self._data_end, self._prefetch_end
         )
@@ -125,6 +125,8 @@ class _Compiler:
             self._add_file(path, entry, pieces)
         else:
             raise TocError(entry.name, f"unknown type {entry.type!r}")
+        if len(pieces) > 1 and entry.type != "reg":
+            raise TocError(entry.name, f"chunks behind a {entry.type}")
 
     def _add_directory(self, path: Path, entry: TocEntry) -> None:
         index = self._by_path.get(path)
@@ -217,7 +219,7 @@ class _Compiler:
         if not 0 <= piece.offset < self._payload_bytes:
             reason = f"offset {piece.offset}, content ends at {self._payload_bytes}"
             raise TocError(entry.name, reason)
-        if not 0 <= piece.inner_offset <= self._limits.max_chunk_bytes:
+        if not 0 <= piece.inner_offset <= self._limits.max_chunk_bytes - size:
             raise TocError(entry.name, f"inner offset {piece.inner_offset}")
 
     def _resolve_hard_links(self) -> None:

@@ -2,6 +2,7 @@ from itertools import pairwise
 
 from hypothesis import given, strategies as st
 
+from estargz.codec import Codec
 from fs.chunk_table import ChunkTable
 
 
@@ -17,7 +18,7 @@ def make_table(sizes: list[int], *, member_bytes: int = 100) -> ChunkTable:
             digest=bytes([number % 256]) * 32,
         )
         offset += size
-    table.freeze(payload_bytes=10 + len(sizes) * member_bytes)
+    table.freeze(payload_bytes=10 + len(sizes) * member_bytes, codec=Codec.GZIP)
     return table
 
 

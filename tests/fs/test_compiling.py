@@ -198,6 +198,12 @@ def test_hostile_entries_are_refused(bad: TocEntry) -> None:
         compile_entries(bad)
 
 
+@pytest.mark.parametrize("kind", ["dir", "symlink", "chunk"])
+def test_chunks_need_a_file_before_them(kind: str) -> None:
+    with pytest.raises(TocError, match="entry 'a'"):
+        compile_entries(entry("a", kind, link_name="b"), entry("a", "chunk", size=1))
+
+
 def test_deep_trees_are_no_problem() -> None:
     image = compile_entries(entry("d/" * 2000 + "f"))
     assert len(image.inodes) == 2002

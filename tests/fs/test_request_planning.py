@@ -2,6 +2,7 @@ import itertools
 
 from hypothesis import given, strategies as st
 
+from estargz.codec import Codec
 from fs.chunk_table import ChunkTable
 from fs.request_planning import FetchSettings, plan_requests
 
@@ -21,7 +22,7 @@ def table_with_gaps(gaps: list[int]) -> ChunkTable:
             inner_offset=0,
             digest=bytes(32),
         )
-    table.freeze(payload_bytes=blob_offset + 30)
+    table.freeze(payload_bytes=blob_offset + 30, codec=Codec.GZIP)
     return table
 
 

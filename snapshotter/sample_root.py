@@ -109,9 +109,16 @@ async def mounted_root(
 
 @contextlib.asynccontextmanager
 async def cleaning_up() -> AsyncGenerator[None, None]:
-    """What the block does is done even if all else is cancelled, but not forever."""
-    with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLEAN_UP_SECONDS):
+    """What the block does is done even if all else is cancelled, but not forever.
+
+    Raises:
+        CtrError: it was not done in time.
+    """
+    deadline = trio.current_time() + _CLEAN_UP_SECONDS
+    with trio.CancelScope(shield=True, deadline=deadline) as scope:
         yield
+    if scope.cancelled_caught:
+        raise CtrError("(cleaning up)", f"not done after {_CLEAN_UP_SECONDS:.0f} s")
 
 
 def is_safe_name(text: str) -> bool:

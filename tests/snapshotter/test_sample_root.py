@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
+import trio
+import trio.testing
 
 from registry.digest import Digest
 from snapshotter.ctr_client import Ctr, CtrError
@@ -11,6 +13,7 @@ from snapshotter.sample_root import (
     SampleRootError,
     Unpacking,
     chain_id,
+    cleaning_up,
     is_safe_name,
     mounted_root,
 )
@@ -83,3 +86,17 @@ async def test_an_image_without_layers(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(SampleRootError, match="no layers"):
         async with mounted_root(unpacking, [], run_name="run"):
             raise AssertionError
+
+
+async def test_cleaning_up_takes_its_time_but_not_forever(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    done = False
+    with trio.move_on_after(1):
+        async with cleaning_up():
+            await trio.sleep(60)
+            done = True
+    assert done
+    with pytest.raises(CtrError, match="not done after 120 s"):
+        async with cleaning_up():
+            await trio.sleep_forever()

@@ -5,6 +5,7 @@ and outlives it. It says ``ready``, or ``error: ...``, in one line on the ready 
 """
 
 import argparse
+import faulthandler
 import fcntl
 import logging
 import os
@@ -18,7 +19,6 @@ from pathlib import Path
 
 import trio
 
-from fs import session
 from fs.control import ControlService, Served, control_socket
 from fs.errors import StartError
 from fs.filling import FillSettings
@@ -26,9 +26,11 @@ from fs.layer_directory import LayerDirectories
 from fs.layers import LayerTable
 from fs.log import LogLevel, log_to_stderr
 from fs.operations import LayerOperations
+from fs.session import mounted
 from registry.client import ClientSettings, RegistryClient
 
 _log = logging.getLogger(__name__)
+_STOP_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +63,23 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
     async with (
         RegistryClient(ClientSettings()) as client,
         LayerTable(client, directories, filling=settings.filling) as layers,
+        mounted(LayerOperations(layers), settings.mountpoint),
         trio.open_nursery() as nursery,
     ):
-        with session.mounted(LayerOperations(layers), settings.mountpoint):
-            nursery.start_soon(session.serve)
-            nursery.start_soon(_stop_on_signal, stop)
-            await trio.to_thread.run_sync(session.wait_served, settings.mountpoint)
-            served = Served(layers, settings.mountpoint, stop)
-            async with control_socket(
-                settings.socket, lambda portal: ControlService(served, portal)
-            ):
-                _log.info("fs server ready", extra={"fields": {"root": str(settings.root)}})
-                announce("ready")
-                await stop.wait()
-            nursery.cancel_scope.cancel()
+        nursery.start_soon(_stop_on_signal, stop)
+        served = Served(layers, settings.mountpoint, stop)
+        async with control_socket(settings.socket, lambda portal: ControlService(served, portal)):
+            _log.info("fs server ready", extra={"fields": {"root": str(settings.root)}})
+            announce("ready")
+            await stop.wait()
+            _end_in_any_case()
+        nursery.cancel_scope.cancel()
     _log.info("fs server stopped")
+
+
+def _end_in_any_case() -> None:
+    """Bounds what is left of this process's life; if that is too short, the log tells where every thread was."""
+    faulthandler.dump_traceback_later(_STOP_SECONDS, exit=True)
 
 
 async def _stop_on_signal(stop: trio.Event) -> None:

@@ -4,11 +4,13 @@ import contextlib
 import ctypes
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pyfuse3
+import trio
 
 from fs.errors import StartError
 from fs.operations import LayerOperations
@@ -17,20 +19,38 @@ _log = logging.getLogger(__name__)
 _libc = ctypes.CDLL(None, use_errno=True)
 _MNT_DETACH = 2
 # Readers that wait for the network hold a task each; the kernel bounds its own read-ahead.
-_MAX_TASKS = 512
+_MIN_TASKS, _MAX_TASKS = 4, 512
 _READ_AHEAD_KB = 1024
 _MOUNTINFO = Path("/proc/self/mountinfo")
 
 
-@contextmanager
-def mounted(operations: LayerOperations, mountpoint: Path) -> Iterator[None]:
-    """Mounts the layers for the time of a ``with`` block.
+@asynccontextmanager
+async def mounted(operations: LayerOperations, mountpoint: Path) -> AsyncIterator[None]:
+    """Mounts and serves the layers for the time of a ``with`` block.
 
-    A mount that a former life left there is taken away first: it cannot be served any more.
+    A mount that a former life left there is taken away first: it cannot be served any more. At the end the mount is
+    served until the kernel has let go of it, which is asked for from a thread: it may want an answer before it does.
 
     Raises:
         StartError: FUSE is not to be had here, or the mount point cannot be used.
     """
+    _mount(operations, mountpoint)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(pyfuse3.main, min_tasks=_MIN_TASKS, max_tasks=_MAX_TASKS))
+            await trio.to_thread.run_sync(_wait_served, mountpoint)
+            try:
+                yield
+            finally:
+                with trio.CancelScope(shield=True):
+                    # Lazily: containers that still use a layer keep it until they end.
+                    await trio.to_thread.run_sync(detach_stale, mountpoint)
+                nursery.cancel_scope.cancel()
+    finally:
+        pyfuse3.close(unmount=False)
+
+
+def _mount(operations: LayerOperations, mountpoint: Path) -> None:
     detach_stale(mountpoint)
     mountpoint.mkdir(mode=0o755, parents=True, exist_ok=True)
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
@@ -41,27 +61,10 @@ def mounted(operations: LayerOperations, mountpoint: Path) -> Iterator[None]:
         pyfuse3.init(operations, str(mountpoint), options)
     except RuntimeError as error:
         raise StartError(f"{mountpoint} cannot be mounted with FUSE: {error}") from error
-    try:
-        yield
-    finally:
-        # Lazily: containers that still use a layer keep it until they end.
-        detach_stale(mountpoint)
-        pyfuse3.close(unmount=False)
 
 
-async def serve() -> None:
-    """Answers the kernel until the mount is gone or the task is cancelled."""
-    await pyfuse3.main(min_tasks=4, max_tasks=_MAX_TASKS)
-
-
-def wait_served(mountpoint: Path) -> None:
-    """Returns once the mount answers, with its read-ahead raised: the handshake would reset it.
-
-    It blocks until ``serve`` runs, so it is called from a thread.
-
-    Raises:
-        OSError: the mount does not work.
-    """
+def _wait_served(mountpoint: Path) -> None:
+    """Returns once the mount answers, with its read-ahead raised: the handshake would reset it."""
     os.statvfs(mountpoint)
     _raise_read_ahead(mountpoint)
 

@@ -6,6 +6,11 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure; and what CI tries, anybody can try again.
+settings.register_profile("pyestargz", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("pyestargz")
 
 _PROGRAMS = {
     "containerd": ("containerd", "runc", "ctr", "ctr-remote"),

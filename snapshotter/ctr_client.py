@@ -9,13 +9,13 @@ from typing import Final
 
 import trio
 
-from snapshotter.errors import SnapshotterError
+from snapshotter.errors import CommandError
 
 _DEADLINE_SECONDS: Final = 60.0
 _SHOWN_CHARACTERS: Final = 500
 
 
-class CtrError(SnapshotterError):
+class CtrError(CommandError):
     """A call of ``ctr`` failed; the reason is what it said last."""
 
     def __init__(self, what: str, reason: str) -> None:

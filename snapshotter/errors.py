@@ -13,6 +13,8 @@
      +- ConfigError               a setting that cannot be used
      +- StartupError              the daemon cannot start
 
+    CommandError                  of a command that serves nothing, in the module it comes from
+
 ``snapshotter.status`` is the only place where these become gRPC codes.
 """
 
@@ -21,6 +23,10 @@ from pathlib import Path
 
 class SnapshotterError(Exception):
     """Base of all errors of this package."""
+
+
+class CommandError(Exception):
+    """Base of the errors of single commands; none is raised while containerd is served."""
 
 
 class SnapshotNotFoundError(SnapshotterError):

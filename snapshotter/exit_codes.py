@@ -10,7 +10,13 @@ from registry.errors import (
     UnauthorizedError,
     UnreachableError,
 )
-from snapshotter.errors import ConfigError, FsServerError, LayerUnavailableError, SnapshotterError
+from snapshotter.errors import (
+    CommandError,
+    ConfigError,
+    FsServerError,
+    LayerUnavailableError,
+    SnapshotterError,
+)
 
 
 class ExitCode(IntEnum):
@@ -36,6 +42,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (LayerUnavailableError, ExitCode.UNREACHABLE),
     (ConfigError, ExitCode.USAGE),
     (SnapshotterError, ExitCode.FAILED),
+    (CommandError, ExitCode.FAILED),
     (ContentError, ExitCode.FAILED),
     (EstargzError, ExitCode.FAILED),
     (OSError, ExitCode.FAILED),

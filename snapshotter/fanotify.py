@@ -17,7 +17,7 @@ from typing import Final, Self
 
 import trio
 
-from snapshotter.errors import SnapshotterError
+from snapshotter.errors import CommandError
 
 _EVENT: Final = struct.Struct("=IBBHQii")
 _VERSION: Final = 3
@@ -42,7 +42,7 @@ class Happened(IntFlag):
 _WATCHED: Final = Happened.READ | Happened.OPENED | Happened.EXECUTED
 
 
-class WatchError(SnapshotterError):
+class WatchError(CommandError):
     """Accesses to files cannot be watched, or not all of them were seen."""
 
     def __init__(self, reason: str) -> None:

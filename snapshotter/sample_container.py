@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from snapshotter.ctr_client import Ctr, CtrError
-from snapshotter.errors import SnapshotterError
+from snapshotter.errors import CommandError
 from snapshotter.sample_root import cleaning_up
 
 _PIECE_BYTES: Final = 64 << 10
@@ -29,7 +29,7 @@ class Stop(StrEnum):
     SIGNAL = "it was interrupted"
 
 
-class SampleError(SnapshotterError):
+class SampleError(CommandError):
     """The sample did not run."""
 
     def __init__(self, reason: str) -> None:

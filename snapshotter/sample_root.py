@@ -18,7 +18,7 @@ import trio
 
 from registry.digest import Digest
 from snapshotter.ctr_client import Ctr, CtrError, run_to_end
-from snapshotter.errors import SnapshotterError
+from snapshotter.errors import CommandError
 from snapshotter.lower_layers import lower_directories
 
 _PULL_SECONDS: Final = 3600.0
@@ -27,7 +27,7 @@ _MOUNT_SECONDS: Final = 60.0
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-class SampleRootError(SnapshotterError):
+class SampleRootError(CommandError):
     """An image that cannot be mounted so that accesses to its files can be told from all others."""
 
     def __init__(self, snapshotter: str, reason: str) -> None:

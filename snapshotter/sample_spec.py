@@ -8,14 +8,14 @@ from typing import Any, Final
 
 import msgspec
 
-from snapshotter.errors import SnapshotterError
+from snapshotter.errors import CommandError
 
 _PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ID: Final = re.compile(r"[0-9]{1,10}")
 _MAX_ID: Final = (1 << 32) - 2
 
 
-class SampleSpecError(SnapshotterError):
+class SampleSpecError(CommandError):
     """A container that cannot be described."""
 
     def __init__(self, reason: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from estargz.errors import EstargzError
 from registry.errors import ContentError
-from snapshotter.errors import SnapshotterError
+from snapshotter.errors import CommandError, SnapshotterError
 from snapshotter.exit_codes import ExitCode, exit_code_of
 
 
@@ -18,7 +18,9 @@ def _subclasses(kind: type[Exception]) -> Iterator[type[Exception]]:
         yield from _subclasses(subclass)
 
 
-@pytest.mark.parametrize("base", [SnapshotterError, EstargzError, ContentError, OSError])
+@pytest.mark.parametrize(
+    "base", [SnapshotterError, CommandError, EstargzError, ContentError, OSError]
+)
 def test_every_error_has_a_code(base: type[Exception]) -> None:
     for kind in _subclasses(base):
         code = exit_code_of(kind.__new__(kind))

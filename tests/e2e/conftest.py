@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import pytest
 
@@ -83,6 +84,7 @@ def go_zstd_name(plain_name: str, registry: RealRegistry) -> str:
     return _convert_by_go(plain_name, f"{registry.host}/debian-go:zstd", kind="--zstdchunked")
 
 
+@cache  # pytest makes session fixtures anew when they are asked for by name
 def _convert_by_go(source: str, name: str, *, kind: str) -> str:
     with Containerd() as containerd:
         ctr = containerd.ctr()

@@ -268,32 +268,21 @@ class Fetcher:
 
     def _count_wrong(self, flight: Flight, error: Exception) -> None:
         self.verify_failures += 1
-        _log.error(
-            "wrong content from the registry",
-            extra={
-                "fields": {
-                    "layer": str(self._blob.digest),
-                    "reference": str(self._blob.reference),
-                    "chunk": self._describe(flight.member),
-                    "error": str(error),
-                }
-            },
-        )
+        self._tell("wrong content from the registry", flight, str(error))
 
     def _fail(self, flight: Flight, error: Exception) -> None:
         flight.error = error
         self.last_error = str(error)
-        _log.error(
-            "chunk unavailable",
-            extra={
-                "fields": {
-                    "layer": str(self._blob.digest),
-                    "reference": str(self._blob.reference),
-                    "chunk": self._describe(flight.member),
-                    "error": f"{type(error).__name__}: {error}",
-                }
-            },
-        )
+        self._tell("chunk unavailable", flight, f"{type(error).__name__}: {error}")
+
+    def _tell(self, message: str, flight: Flight, error: str) -> None:
+        fields = {
+            "layer": str(self._blob.digest),
+            "reference": str(self._blob.reference),
+            "chunk": self._describe(flight.member),
+            "error": error,
+        }
+        _log.error(message, extra={"fields": fields})
 
     def _close(self, flight: Flight) -> None:
         self._flights.pop(flight.member, None)

@@ -6,6 +6,7 @@ Decided by labels alone: a layer without the digest of a TOC costs no request.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from estargz.toc import TOC_DIGEST_ANNOTATION
 from registry.digest import Digest
 from registry.errors import InvalidDigestError, InvalidReferenceError
 from registry.reference import Reference
@@ -14,7 +15,7 @@ from snapshotter.errors import InvalidLabelError
 TARGET = "containerd.io/snapshot.ref"
 REMOTE = "containerd.io/snapshot/remote"
 REMOTE_VALUE = "remote snapshot"
-TOC_DIGEST = "containerd.io/snapshot/stargz/toc.digest"
+TOC_DIGEST = TOC_DIGEST_ANNOTATION  # containerd passes the annotation on as a label
 PREFETCH = "containerd.io/snapshot/remote/stargz.prefetch"
 # containerd's limit for a label's name and value together.
 _MAX_LABEL_BYTES = 4096

@@ -5,19 +5,16 @@ between them. Only the network is emulated (``benchmarks.network``).
 """
 
 import argparse
-import json
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.network import EmulatedNetwork, NetworkProfile
 from tests.e2e.containerd import Containerd
 from tests.e2e.images import debian_python_image, default_cache
 from tests.e2e.oci_layout import push
@@ -41,36 +38,7 @@ class Start:
         return self.pull_seconds + self.run_seconds
 
 
-class Network:
-    """The emulated network in front of a registry, in a process of its own."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        if process.stdout is None:
-            raise RuntimeError("the network emulator has no output")
-        self._output = process.stdout
-        self.host = f"127.0.0.1:{int(self._output.readline())}"
-
-    def stop(self) -> int:
-        """Ends it; gives the bytes that came from the registry."""
-        self._process.terminate()
-        traffic: dict[str, int] = json.loads(self._output.readline())
-        self._process.wait()
-        return traffic["bytes_down"]
-
-
-@contextmanager
-def emulated_network(target: str, *, rtt_ms: float, mbit: float) -> Iterator[Network]:
-    command = [sys.executable, "-m", "benchmarks.network", "--target", target]
-    command += ["--rtt-ms", str(rtt_ms), "--mbit", str(mbit)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield Network(process)
-        finally:
-            process.kill()
-
-
-def measure(network: Network, pull: Callable[[], str], run: Callable[[], str]) -> Start:
+def measure(network: EmulatedNetwork, pull: Callable[[], str], run: Callable[[], str]) -> Start:
     begin = time.perf_counter()
     pull()
     pulled = time.perf_counter()
@@ -78,11 +46,11 @@ def measure(network: Network, pull: Callable[[], str], run: Callable[[], str]) -
     ready = time.perf_counter()
     if output.strip() != "1":
         raise RuntimeError(f"the container printed {output!r}")
-    return Start(pulled - begin, ready - pulled, network.stop())
+    return Start(pulled - begin, ready - pulled, network.traffic().bytes_down)
 
 
-def full_pull(registry: str, image: str, *, rtt_ms: float, mbit: float) -> Start:
-    with emulated_network(registry, rtt_ms=rtt_ms, mbit=mbit) as network, Containerd() as node:
+def full_pull(registry: str, image: str, profile: NetworkProfile) -> Start:
+    with EmulatedNetwork(registry, profile) as network, Containerd() as node:
         name, ctr = f"{network.host}/{image}", node.ctr()
         return measure(
             network,
@@ -91,9 +59,9 @@ def full_pull(registry: str, image: str, *, rtt_ms: float, mbit: float) -> Start
         )
 
 
-def lazy_pull(registry: str, image: str, *, rtt_ms: float, mbit: float) -> Start:
+def lazy_pull(registry: str, image: str, profile: NetworkProfile) -> Start:
     with (
-        emulated_network(registry, rtt_ms=rtt_ms, mbit=mbit) as network,
+        EmulatedNetwork(registry, profile) as network,
         Snapshotter() as snapshotter,
         Containerd(snapshotters={"stargz": snapshotter.socket}) as node,
     ):
@@ -135,10 +103,10 @@ def main() -> None:
         push(layout, registry.host, "demo/python", "plain")
         console.print("Converting it: pyestargz convert")
         run_cli("convert", f"oci:{layout}", f"{registry.host}/demo/python:esgz")
-        network = {"rtt_ms": options.rtt_ms, "mbit": options.mbit}
+        profile = NetworkProfile(rtt_ms=options.rtt_ms, mbit=options.mbit)
         console.print(f"Network: {options.mbit:g} Mbit/s, round trip {options.rtt_ms:g} ms")
-        full = full_pull(registry.host, "demo/python:plain", **network)
-        lazy = lazy_pull(registry.host, "demo/python:esgz", **network)
+        full = full_pull(registry.host, "demo/python:plain", profile)
+        lazy = lazy_pull(registry.host, "demo/python:esgz", profile)
     report(full, lazy, console)
 
 

@@ -1,111 +1,135 @@
-"""An emulated network: a TCP proxy with a round-trip time and a bandwidth.
+"""An emulated network in front of a registry: round-trip time, bandwidth, tokens, redirects; and what passed.
 
-``python -m benchmarks.network --target HOST:PORT [--rtt-ms N] [--mbit N]`` listens on a free loopback
-port, prints it in one line, and forwards until it is terminated; then it prints, as JSON, what passed.
+    python -m benchmarks.network --target HOST:PORT [--profile NAME] [--rtt-ms N] [--mbit N] ...
 
-Half the round-trip time is added in each direction, a whole one to each new connection (TCP's
-handshake). The bandwidth is shared by all connections in the direction from the target.
+listens on a free loopback port, prints ``127.0.0.1:PORT``, and forwards until its stdin ends. For each line on
+stdin it prints, as one line of JSON, what passed so far. No privileges are needed, and nothing of the
+machine's own network is changed: ``EmulatedNetwork`` runs one as a child process.
+
+TCP's slow start is not emulated: a connection has all of the bandwidth from its first byte.
 """
 
 import argparse
-import json
-import signal
-from dataclasses import asdict, dataclass
+import dataclasses
+import subprocess
+import sys
+from types import TracebackType
+from typing import Self
 
 import trio
 
-_PIECE_BYTES = 64 << 10
-_QUEUED_PIECES = 256
+from benchmarks.network_link import PROFILES, NetworkProfile
+from benchmarks.network_log import Request, RequestKind, Traffic
+from benchmarks.network_proxy import EmulatedRegistry
+
+__all__ = ["PROFILES", "EmulatedNetwork", "NetworkProfile", "Request", "RequestKind", "Traffic"]
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What passed."""
+class EmulatedNetwork:
+    """An emulated network in front of a registry, in a process of its own; a context manager.
 
-    connections: int
-    bytes_up: int
-    bytes_down: int
+    Attributes:
+        host: what to say instead of the registry's ``host:port``.
+    """
 
+    def __init__(self, target: str, profile: NetworkProfile) -> None:
+        self._command = [sys.executable, "-m", "benchmarks.network", "--target", target]
+        self._command += _options_of(profile)
+        self._process: subprocess.Popen[str] | None = None
+        self.host = ""
 
-class Link:
-    """One direction of the wire: when a piece that is sent now arrives."""
+    def __repr__(self) -> str:
+        return f"<EmulatedNetwork {self.host or 'not started'}>"
 
-    def __init__(self, *, delay_seconds: float, bytes_per_second: float) -> None:
-        self._delay_seconds = delay_seconds
-        self._bytes_per_second = bytes_per_second
-        self._free_at = 0.0
-        self.bytes_carried = 0
+    def __enter__(self) -> Self:
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, text=True)
+        self.host = self._read_line()
+        return self
 
-    def arrival(self, size: int) -> float:
-        """Books the wire for ``size`` bytes; the time, on trio's clock, when the last one arrives."""
-        self.bytes_carried += size
-        start = max(trio.current_time(), self._free_at)
-        self._free_at = start + size / self._bytes_per_second
-        return self._free_at + self._delay_seconds
-
-
-async def _carry(source: trio.SocketStream, sink: trio.SocketStream, link: Link) -> None:
-    """Moves bytes until the source ends."""
-    send, receive = trio.open_memory_channel[tuple[float, bytes]](_QUEUED_PIECES)
-
-    async def deliver() -> None:
-        async for arrival, data in receive:
-            await trio.sleep_until(arrival)
-            await sink.send_all(data)
-        await sink.send_eof()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(deliver)
-        async with send:
-            while data := await source.receive_some(_PIECE_BYTES):
-                await send.send((link.arrival(len(data)), data))
-
-
-async def forward(
-    target: tuple[str, int], *, rtt_seconds: float, bytes_per_second: float
-) -> Traffic:
-    """Listens, forwards until SIGTERM or SIGINT, and tells what passed."""
-    connections = 0
-    up = Link(delay_seconds=rtt_seconds / 2, bytes_per_second=float("inf"))
-    down = Link(delay_seconds=rtt_seconds / 2, bytes_per_second=bytes_per_second)
-
-    async def connect(client: trio.SocketStream) -> None:
-        nonlocal connections
-        connections += 1
-        await trio.sleep(rtt_seconds)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._process is None:
+            return
         try:
-            async with await trio.open_tcp_stream(*target) as server, trio.open_nursery() as both:
-                both.start_soon(_carry, client, server, up)
-                await _carry(server, client, down)
-        except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
-            pass  # either end may hang up when it likes
+            self._process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
 
+    @property
+    def pid(self) -> int:
+        """The process that it is."""
+        return self._running().pid
+
+    def traffic(self) -> Traffic:
+        """What passed so far."""
+        process = self._running()
+        if process.stdin is None:
+            raise RuntimeError("the emulated network has no input")
+        process.stdin.write("\n")
+        process.stdin.flush()
+        return Traffic.parse(self._read_line())
+
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            raise RuntimeError("the emulated network is not running")
+        return self._process
+
+    def _read_line(self) -> str:
+        process = self._running()
+        line = process.stdout.readline() if process.stdout else ""
+        if not line:
+            raise RuntimeError(f"the emulated network ended with status {process.wait()}")
+        return line.strip()
+
+
+def _options_of(profile: NetworkProfile) -> list[str]:
+    words = ["--profile", "loopback", "--rtt-ms", str(profile.rtt_ms), "--mbit", str(profile.mbit)]
+    words += ["--setup-round-trips", str(profile.setup_round_trips)]
+    words += ["--token-auth" if profile.token_auth else "--no-token-auth"]
+    return [*words, "--redirects" if profile.redirects else "--no-redirects"]
+
+
+def add_profile_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that ``chosen_profile`` understands."""
+    flag = argparse.BooleanOptionalAction
+    parser.add_argument("--profile", choices=PROFILES, default="loopback")
+    parser.add_argument("--rtt-ms", type=float, help="round-trip time, instead of the profile's")
+    parser.add_argument("--mbit", type=float, help="bandwidth, instead of the profile's")
+    parser.add_argument("--setup-round-trips", type=int, help="cost of opening a connection")
+    parser.add_argument("--token-auth", action=flag, help="ask for a token")
+    parser.add_argument("--redirects", action=flag, help="blobs are somewhere else")
+
+
+def chosen_profile(options: argparse.Namespace) -> NetworkProfile:
+    """The profile that is named, with what other options change of it."""
+    names = {field.name for field in dataclasses.fields(NetworkProfile)} - {"name"}
+    changed = {name: value for name in names if (value := getattr(options, name)) is not None}
+    profile = PROFILES[options.profile]
+    return dataclasses.replace(profile, name="custom", **changed) if changed else profile
+
+
+async def _run(registry: EmulatedRegistry) -> None:
     async with trio.open_nursery() as nursery:
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        print(listeners[0].socket.getsockname()[1], flush=True)
-        nursery.start_soon(trio.serve_listeners, connect, listeners)
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for _ in signals:
-                nursery.cancel_scope.cancel()
-    return Traffic(connections, up.bytes_carried, down.bytes_carried)
+        print(await nursery.start(registry.serve), flush=True)
+        async for line in trio.wrap_file(sys.stdin):
+            del line  # whatever it is, it is a question
+            print(registry.traffic().dump(), flush=True)
+        nursery.cancel_scope.cancel()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", required=True, help="HOST:PORT to forward to")
-    parser.add_argument("--rtt-ms", type=float, default=0.0)
-    parser.add_argument("--mbit", type=float, default=float("inf"))
+    add_profile_options(parser)
     options = parser.parse_args()
     host, _, port = options.target.rpartition(":")
-
-    async def run() -> Traffic:
-        return await forward(
-            (host, int(port)),
-            rtt_seconds=options.rtt_ms / 1000,
-            bytes_per_second=options.mbit * 1e6 / 8,
-        )
-
-    print(json.dumps(asdict(trio.run(run))), flush=True)
+    trio.run(_run, EmulatedRegistry((host, int(port)), chosen_profile(options)))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@
      +- StaleLayerError         the layer was detached
      +- ChunkUnavailableError   content could not be fetched, or was wrong
      +- LayerStateError         what is kept of a layer on disk cannot be used
+     +- UnrepresentableError    a backend cannot show a layer as it is
+     +- MountError              the kernel does not mount, or unmount, something
      +- StartError              the fs server cannot start
 
 ``errno_of`` is the only place where errors become errno.
@@ -83,6 +85,24 @@ class LayerStateError(FsError):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
         self.path = path
+        self.reason = reason
+
+
+class UnrepresentableError(FsError):
+    """A backend cannot show a layer as it is; another one can."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class MountError(FsError):
+    """The kernel does not mount something, or does not let go of it."""
+
+    def __init__(self, subject: str, reason: str) -> None:
+        super().__init__(f"{subject}: {reason}")
+        self.subject = subject
         self.reason = reason
 
 

@@ -1,7 +1,6 @@
 """The one FUSE mount of the process: mounted, served, unmounted."""
 
 import contextlib
-import ctypes
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -12,16 +11,14 @@ from pathlib import Path
 import pyfuse3
 import trio
 
-from fs.errors import StartError
+from fs.errors import MountError, StartError
+from fs.mounting import mounts_at, unmount_lazily
 from fs.operations import LayerOperations
 
 _log = logging.getLogger(__name__)
-_libc = ctypes.CDLL(None, use_errno=True)
-_MNT_DETACH = 2
 # Readers that wait for the network hold a task each; the kernel bounds its own read-ahead.
 _MIN_TASKS, _MAX_TASKS = 4, 512
 _READ_AHEAD_KB = 1024
-_MOUNTINFO = Path("/proc/self/mountinfo")
 
 
 @asynccontextmanager
@@ -84,22 +81,15 @@ def detach_stale(mountpoint: Path) -> None:
     Raises:
         StartError: the kernel refuses.
     """
-    for _ in _mounts_at(mountpoint):
-        if _libc.umount2(os.fsencode(mountpoint), _MNT_DETACH) != 0:
-            reason = os.strerror(ctypes.get_errno())
-            raise StartError(f"{mountpoint} cannot be unmounted: {reason}")
-
-
-def _mounts_at(mountpoint: Path) -> list[str]:
-    """The device numbers, ``major:minor``, of what is mounted there, oldest first."""
-    escaped = str(mountpoint).replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")
-    fields = (line.split() for line in _MOUNTINFO.read_text().splitlines())
-    return [field[2] for field in fields if field[4] == escaped]
+    try:
+        unmount_lazily(mountpoint)
+    except MountError as error:
+        raise StartError(str(error)) from error
 
 
 def _raise_read_ahead(mountpoint: Path) -> None:
     """Lets the kernel ask for 1 MiB at a time; it offers FUSE no option for it."""
-    for device in _mounts_at(mountpoint)[-1:]:
+    for device in mounts_at(mountpoint)[-1:]:
         try:
             Path(f"/sys/class/bdi/{device}/read_ahead_kb").write_text(f"{_READ_AHEAD_KB}\n")
         except OSError as error:

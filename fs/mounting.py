@@ -1,0 +1,109 @@
+"""Mounting without ``mount(8)``: the system calls, with what the kernel says when it refuses.
+
+``mount(8)`` of older util-linux puts a loop device in front of every image file; EROFS mounts files
+as they are since Linux 6.12. Everything here blocks, and may need an answer of a file system that
+this process serves: call it in a thread.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from fs.errors import MountError
+
+_libc = ctypes.CDLL(None, use_errno=True)
+# System calls of include/uapi/asm-generic/unistd.h: the same numbers on every architecture.
+_MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 429, 430, 431, 432
+# include/uapi/linux/mount.h
+_CLOEXEC = 1
+_SET_FLAG, _SET_STRING, _CREATE = 0, 1, 6
+_MOVE_FROM_EMPTY_PATH = 4
+_ATTRIBUTE_READ_ONLY = 1
+_AT_FDCWD = -100
+_MNT_DETACH = 2
+_MOUNTINFO = Path("/proc/self/mountinfo")
+_MAX_REASON_BYTES = 4096
+
+
+def mount(kind: str, source: str, mountpoint: Path, options: Mapping[str, str | None]) -> None:
+    """Mounts a file system, read-only.
+
+    Args:
+        kind: the file system type.
+        source: what the mount table says is mounted; for a file system in a file, its path.
+        mountpoint: a directory.
+        options: those of the file system; None for one without a value.
+
+    Raises:
+        MountError: the kernel refuses; what it says is in the message.
+    """
+    context = _call(kind, _FSOPEN, kind.encode(), _CLOEXEC)
+    try:
+        try:
+            for name, value in {"source": source, "ro": None, **options}.items():
+                command = _SET_FLAG if value is None else _SET_STRING
+                text = None if value is None else os.fsencode(value)
+                _call(source, _FSCONFIG, context, command, name.encode(), text, 0)
+            _call(source, _FSCONFIG, context, _CREATE, None, None, 0)
+            mounted = _call(source, _FSMOUNT, context, _CLOEXEC, _ATTRIBUTE_READ_ONLY)
+        except MountError as error:
+            raise MountError(source, _reason(context) or error.reason) from error
+    finally:
+        os.close(context)
+    try:
+        target = os.fsencode(mountpoint)
+        _call(str(mountpoint), _MOVE_MOUNT, mounted, b"", _AT_FDCWD, target, _MOVE_FROM_EMPTY_PATH)
+    finally:
+        os.close(mounted)
+
+
+def unmount_lazily(mountpoint: Path) -> None:
+    """Takes away whatever is mounted there, however often; who uses it keeps it until the last file is closed.
+
+    Raises:
+        MountError: the kernel refuses.
+    """
+    for _ in mounts_at(mountpoint):
+        if _libc.umount2(os.fsencode(mountpoint), _MNT_DETACH) != 0:
+            number = ctypes.get_errno()
+            if number != errno.EINVAL:  # somebody was faster
+                raise MountError(str(mountpoint), f"cannot be unmounted: {os.strerror(number)}")
+
+
+def mounts_at(mountpoint: Path) -> list[str]:
+    """The device numbers, ``major:minor``, of what is mounted there, oldest first."""
+    escaped = str(mountpoint).replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")
+    return [fields[2] for fields in _mount_table() if fields[4] == escaped]
+
+
+def mountpoints_below(directory: Path) -> list[Path]:
+    """Where anything is mounted directly in a directory."""
+    points = (Path(_unescape(fields[4])) for fields in _mount_table())
+    return [point for point in points if point.parent == directory]
+
+
+def _mount_table() -> list[list[str]]:
+    return [line.split() for line in _MOUNTINFO.read_text().splitlines()]
+
+
+def _unescape(text: str) -> str:
+    return os.fsdecode(text.encode().decode("unicode_escape").encode("latin-1"))
+
+
+def _call(subject: str, number: int, *arguments: bytes | int | None) -> int:
+    result = _libc.syscall(number, *arguments)
+    if result < 0:
+        raise MountError(subject, os.strerror(ctypes.get_errno()))
+    return int(result)
+
+
+def _reason(context: int) -> str:
+    """What the kernel has to say about a mount that failed: ``e erofs: ...`` and the like, if anything."""
+    said = []
+    with contextlib.suppress(OSError):  # ENODATA: that is all
+        while message := os.read(context, _MAX_REASON_BYTES):
+            said.append(message.decode(errors="replace").partition(" ")[2].strip())
+    return "; ".join(said)

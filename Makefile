@@ -5,6 +5,8 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 # Where CI runs, a test that cannot run is a failure.
 REQUIRE := $(if $(CI),--require=fuse,registry,containerd)
+# All tests: the end-to-end ones in one worker, the others meanwhile in the second. A few: in this process.
+PARALLEL := $(if $(TESTS),,--numprocesses=2 --dist=loadgroup)
 
 .PHONY: install lint format test demo proto constraints clean
 
@@ -24,7 +26,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest $(REQUIRE) $(TESTS)
+	$(BIN)/python -m pytest $(REQUIRE) $(PARALLEL) $(TESTS)
 
 demo: $(INSTALLED)
 	$(BIN)/python -m benchmarks.demo

@@ -12,6 +12,9 @@ from hypothesis import settings
 settings.register_profile("pyestargz", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("pyestargz")
 
+_MEASURED = (
+    "measured"  # the name under which tests hand lines to the summary, also from another worker
+)
 _PROGRAMS = {
     "containerd": ("containerd", "runc", "ctr", "ctr-remote"),
     "registry": ("docker-registry",),
@@ -52,6 +55,25 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"--require={','.join(sorted(required))}, but: {reason}"
     return report
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """A function that puts a line of measured numbers into the summary of the test run."""
+
+    def note(line: str) -> None:
+        request.node.user_properties.append((_MEASURED, line))
+
+    return note
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    for result in terminalreporter.getreports(""):
+        if isinstance(result, pytest.TestReport) and result.when == "teardown":
+            for _, line in (pair for pair in result.user_properties if pair[0] == _MEASURED):
+                terminalreporter.line(f"measured: {line}")
 
 
 def _required(config: pytest.Config) -> set[str]:

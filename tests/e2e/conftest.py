@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -15,11 +16,15 @@ from tests.e2e.registry_log import Access, parse_accesses, synchronize
 from tests.e2e.snapshotter_process import Snapshotter, run_cli
 from tests.real_registry import RealRegistry
 
-_MEASURED = pytest.StashKey[list[str]]()
-
-
 # Tests that count decide themselves when something is fetched.
 FETCH_WHAT_IS_READ = "noprefetch = true\nno_background_fetch = true\n"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep these tests in one worker: images, registry and conversions are made once for all of them."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.xdist_group("e2e"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +133,3 @@ def new_accesses(registry: RealRegistry) -> Callable[[], list[Access]]:
         return parse_accesses(new)
 
     return read_new
-
-
-@pytest.fixture
-def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """A function that puts a line of measured numbers into the summary of the test run."""
-    return request.config.stash.setdefault(_MEASURED, []).append
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
-) -> None:
-    for line in config.stash.get(_MEASURED, []):
-        terminalreporter.line(f"measured: {line}")

@@ -44,11 +44,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the control service speaks for."""
+    """What the control service speaks for.
+
+    Attributes:
+        reload: reads the settings again; raises ``SettingsError``, and changes nothing, if they cannot be used.
+    """
 
     layers: LayerTable
     mountpoint: Path
     stop: trio.Event
+    reload: Callable[[], Coroutine[Any, Any, object]]
 
 
 class ControlService(control_pb2_grpc.ControlServicer):
@@ -106,6 +111,13 @@ class ControlService(control_pb2_grpc.ControlServicer):
         """Asks the server to end; it does so after it has answered."""
         self._portal.call(self._served.stop.set)
         return control_pb2.StopResponse()
+
+    def Reload(
+        self, request: control_pb2.ReloadRequest, context: grpc.ServicerContext
+    ) -> control_pb2.ReloadResponse:
+        """Reads the settings again."""
+        self._answer(context, self._served.reload)
+        return control_pb2.ReloadResponse()
 
     def _answer(
         self, context: grpc.ServicerContext, work: Callable[[], Coroutine[Any, Any, T]]

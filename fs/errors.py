@@ -10,6 +10,7 @@
      +- LayerStateError         what is kept of a layer on disk cannot be used
      +- UnrepresentableError    a backend cannot show a layer as it is
      +- MountError              the kernel does not mount, or unmount, something
+     +- SettingsError           the file of settings cannot be used
      +- StartError              the fs server cannot start
 
 ``errno_of`` is the only place where errors become errno.
@@ -93,6 +94,15 @@ class UnrepresentableError(FsError):
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class SettingsError(FsError):
+    """The file of settings cannot be read, or says what cannot be."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"settings {path}: {reason}")
         self.path = path
         self.reason = reason
 

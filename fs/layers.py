@@ -79,6 +79,11 @@ class LayerTable:
         with trio.CancelScope(shield=True):
             await self._save_all()
 
+    def use(self, *, fetching: FetchSettings, filling: FillSettings) -> None:
+        """Changes how layers are fetched that are attached from now on."""
+        self._fetching = fetching
+        self._filler = Filler(self._gate, filling)
+
     async def attach(self, source: LayerSource, *, neighbours: Iterable[Digest] = ()) -> Layer:
         """Makes a layer readable; at once and without a request if it was attached before.
 

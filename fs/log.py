@@ -6,9 +6,13 @@ of containerd; more fields are given by ``extra={"fields": {...}}``.
 
 import json
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 from enum import StrEnum
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
 
 
 class LogLevel(StrEnum):
@@ -32,6 +36,8 @@ _LEVELS = {
     LogLevel.FATAL: logging.CRITICAL,
     LogLevel.PANIC: logging.CRITICAL,
 }
+# Weeks of a busy node, and nothing a disk notices.
+MAX_LOG_BYTES = 16 << 20
 _NAMES = {logging.WARNING: "warning", logging.CRITICAL: "fatal"}
 
 
@@ -51,10 +57,44 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str, separators=(",", ":"))
 
 
+class BoundedLogFile(RotatingFileHandler):
+    """A log that takes no more than twice ``max_bytes``: what is older is in ``<path>.1``, what is older still is gone.
+
+    This process's stderr goes there too: what the interpreter or a library says when all is lost must be found.
+    """
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        super().__init__(path, maxBytes=max_bytes, backupCount=1, encoding="utf-8")
+
+    def _open(self) -> TextIOWrapper:
+        stream = super()._open()
+        os.fchmod(stream.fileno(), 0o600)
+        os.dup2(stream.fileno(), sys.__stderr__.fileno() if sys.__stderr__ else 2)
+        return stream
+
+
 def log_to_stderr(level: LogLevel) -> None:
     """Sends everything from ``level`` on to stderr; libraries only from warnings on."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=_LEVELS[level], handlers=[handler], force=True)
+    _log_to(logging.StreamHandler(sys.stderr), level)
+
+
+def log_to_file(path: Path, level: LogLevel) -> None:
+    """Sends everything from ``level`` on to a file of bounded size, and stderr too.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    _log_to(BoundedLogFile(path, MAX_LOG_BYTES), level)
+
+
+def set_level(level: LogLevel) -> None:
+    """Changes the least level that is logged."""
+    logging.getLogger().setLevel(_LEVELS[level])
     for library in ("httpx", "httpcore", "pyfuse3"):
         logging.getLogger(library).setLevel(max(_LEVELS[level], logging.WARNING))
+
+
+def _log_to(handler: logging.Handler, level: LogLevel) -> None:
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(handlers=[handler], force=True)
+    set_level(level)

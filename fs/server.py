@@ -1,7 +1,7 @@
 """The fs server: the process that running containers depend on.
 
-``python -m fs.server --root DIR --socket PATH [--ready-fd N]`` is started by the snapshotter, detached,
-and outlives it. It says ``ready``, or ``error: ...``, in one line on the ready descriptor.
+``python -m fs.server --root DIR --socket PATH [--settings FILE] [--ready-fd N]`` is started by the snapshotter,
+detached, and outlives it. SIGHUP, or the control socket, makes it read its settings again. It says ``ready``, or ``error: ...``, in one line on the ready descriptor.
 """
 
 import argparse
@@ -12,22 +12,22 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
 from fs.control import ControlService, Served, control_socket
-from fs.errors import StartError
-from fs.filling import FillSettings
+from fs.errors import SettingsError, StartError
 from fs.layer_directory import LayerDirectories
 from fs.layers import LayerTable
-from fs.log import LogLevel, log_to_stderr
+from fs.log import LogLevel, log_to_file, log_to_stderr, set_level
 from fs.operations import LayerOperations
 from fs.session import mounted
-from registry.client import ClientSettings, RegistryClient
+from fs.settings import FsSettings, read_settings
+from registry.client import RegistryClient
 
 _log = logging.getLogger(__name__)
 _STOP_SECONDS = 15.0
@@ -35,11 +35,11 @@ _STOP_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Where the server keeps and serves layers, and what it fetches unasked."""
+    """Where the server keeps and serves layers, and where it reads what else it is told; defaults hold without such a file."""
 
     root: Path
     socket: Path
-    filling: FillSettings = field(default_factory=FillSettings)
+    settings_file: Path | None = None
 
     @property
     def mountpoint(self) -> Path:
@@ -51,23 +51,41 @@ class ServerSettings:
         """Where layers are kept."""
         return self.root / "layers"
 
+    def read(self) -> FsSettings:
+        """What the settings file says now.
+
+        Raises:
+            SettingsError: it cannot be used.
+        """
+        return FsSettings() if self.settings_file is None else read_settings(self.settings_file)
+
 
 async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
     """Serves until it is told to stop, by the control socket or a signal.
 
     Raises:
         StartError: it cannot start; nothing stays mounted.
+        SettingsError: what it is told makes no sense.
     """
     stop = trio.Event()
     directories = LayerDirectories(settings.layers)
+    told = settings.read()
     async with (
-        RegistryClient(ClientSettings()) as client,
-        LayerTable(client, directories, filling=settings.filling) as layers,
+        RegistryClient(told.registry) as client,
+        LayerTable(client, directories, fetching=told.fetching, filling=told.filling) as layers,
         mounted(LayerOperations(layers), settings.mountpoint),
         trio.open_nursery() as nursery,
     ):
+
+        async def reload() -> None:
+            fresh = await trio.to_thread.run_sync(settings.read)
+            set_level(fresh.log_level)
+            layers.use(fetching=fresh.fetching, filling=fresh.filling)
+            _log.info("settings read again")
+
         nursery.start_soon(_stop_on_signal, stop)
-        served = Served(layers, settings.mountpoint, stop)
+        nursery.start_soon(_reload_on_signal, reload)
+        served = Served(layers, settings.mountpoint, stop, reload)
         async with control_socket(settings.socket, lambda portal: ControlService(served, portal)):
             _log.info("fs server ready", extra={"fields": {"root": str(settings.root)}})
             announce("ready")
@@ -86,6 +104,15 @@ async def _stop_on_signal(stop: trio.Event) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for _ in signals:
             stop.set()
+
+
+async def _reload_on_signal(reload: Callable[[], Awaitable[None]]) -> None:
+    with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        async for _ in signals:
+            try:
+                await reload()
+            except SettingsError as error:
+                _log.error("settings are kept", extra={"fields": {"error": str(error)}})
 
 
 class _Announcement:
@@ -113,6 +140,15 @@ def _only_one(root: Path) -> Iterator[None]:
         yield
 
 
+def _start_logging(settings: ServerSettings, log: Path | None) -> None:
+    log_to_stderr(LogLevel.INFO)  # until it is known better
+    level = settings.read().log_level
+    if log is None:
+        set_level(level)
+    else:
+        log_to_file(log, level)
+
+
 def _raise_descriptor_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -124,29 +160,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, required=True, help="state directory")
     parser.add_argument("--socket", type=Path, required=True, help="control socket to listen on")
     parser.add_argument("--ready-fd", type=int, help="descriptor to announce readiness on")
-    parser.add_argument("--log-level", type=LogLevel, choices=list(LogLevel), default=LogLevel.INFO)
-    parser.add_argument("--no-prefetch", action="store_true", help="ignore landmarks")
-    parser.add_argument(
-        "--no-background-fetch", action="store_true", help="fetch what is read only"
-    )
-    parser.add_argument(
-        "--prefetch-bytes", type=int, default=0, help="prefetched of layers without a landmark"
-    )
+    parser.add_argument("--settings", type=Path, help="file of settings; read again on SIGHUP")
+    parser.add_argument("--log", type=Path, help="file to log to, of bounded size; else stderr")
     options = parser.parse_args(arguments)
-    log_to_stderr(options.log_level)
     announce = _Announcement(options.ready_fd)
     exit_code = 0
-    filling = FillSettings(
-        prefetch=not options.no_prefetch,
-        prefetch_bytes=options.prefetch_bytes,
-        background=not options.no_background_fetch,
-    )
-    settings = ServerSettings(options.root.absolute(), options.socket.absolute(), filling)
+    settings = ServerSettings(options.root.absolute(), options.socket.absolute(), options.settings)
     try:
+        _start_logging(settings, options.log)
         _raise_descriptor_limit()
         with _only_one(settings.root):
             trio.run(serve, settings, announce)
-    except* (StartError, OSError) as group:
+    except* (StartError, SettingsError, OSError) as group:
         reason = "; ".join(str(error) for error in _leaves(group))
         _log.error("fs server cannot run", extra={"fields": {"error": reason}})
         announce(f"error: {reason}")

@@ -8,6 +8,8 @@
     filters.py       containerd's filter expressions
     layer_server.py  what is asked of the fs server            fs_client.py     how, over its socket
     fs_process.py    starting it, detached
+    config.py        all settings    config_keys.py  the keys of the configuration file, and what each does here
+    signals.py       signals as values
 
 A layer that can be served lazily is *attached* by the fs server (package ``fs``) and committed at once;
 everything else is an ordinary overlayfs snapshot. This process may die and restart at any time: what

@@ -11,6 +11,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from snapshotter.cat_command import cat
+from snapshotter.config_command import config
 from snapshotter.convert_command import convert
 from snapshotter.exit_codes import ExitCode, exit_code_of
 from snapshotter.inspect_command import inspect
@@ -49,6 +50,7 @@ pyestargz.add_command(verify)
 pyestargz.add_command(ls)
 pyestargz.add_command(cat)
 pyestargz.add_command(serve)
+pyestargz.add_command(config)
 pyestargz.add_command(completion)
 
 

@@ -5,10 +5,45 @@ from pathlib import Path
 
 from fs.filling import FillSettings
 from fs.log import LogLevel
+from fs.settings import FsSettings
+from registry.settings import ClientSettings
+from snapshotter.config_file import ConfigFile
 from snapshotter.errors import ConfigError
 
 # What the kernel allows in sockaddr_un, less the terminating zero byte.
 _MAX_SOCKET_PATH_BYTES = 107
+_MAX_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class TcpAddress:
+    """Where a TCP server listens.
+
+    Attributes:
+        host: A name or an address; empty for all of this machine's.
+        port: 0 for any that is free.
+    """
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, setting: str, text: str) -> "TcpAddress":
+        """Reads ``host:port``; IPv6 addresses are in brackets.
+
+        Raises:
+            ConfigError: it is not one.
+        """
+        host, separator, port = text.rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        fits = port.isascii() and port.isdigit() and int(port) <= _MAX_PORT
+        if not separator or not fits or (":" in host and not bracketed):
+            raise ConfigError(setting, f"{text!r} is not host:port")
+        return cls(host.strip("[]"), int(port))
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +55,9 @@ class ServeSettings:
         root: Directory of all state.
         log_level: Least level that is logged.
         foreground_fs: Keep the fs server in this process group and stop it with the daemon (development).
-        filling: What an fs server that is started fetches unasked.
+        metrics_address: Where metrics and health are served over HTTP; None for nowhere.
+        debug_address: Socket that serves what the daemon is doing; None for none.
+        fs: What the fs server is told.
 
     Raises:
         ConfigError: a path is relative, or too long for a socket.
@@ -30,18 +67,25 @@ class ServeSettings:
     root: Path = Path("/var/lib/containerd-stargz-grpc")
     log_level: LogLevel = LogLevel.INFO
     foreground_fs: bool = False
-    filling: FillSettings = field(default_factory=FillSettings)
+    metrics_address: TcpAddress | None = None
+    debug_address: Path | None = None
+    fs: FsSettings = field(default_factory=FsSettings)
 
     def __post_init__(self) -> None:
-        for setting, path in (("address", self.address), ("root", self.root)):
+        sockets = {"address": self.address, "root": self.fs_socket}
+        if self.debug_address is not None:
+            sockets["debug_address"] = self.debug_address
+        for setting, path in {**sockets, "root": self.root}.items():
             if not path.is_absolute():
                 raise ConfigError(setting, f"{path} is not an absolute path")
-        for setting, path in (("address", self.address), ("root", self.fs_socket)):
+        for setting, path in sockets.items():
             if len(bytes(path)) > _MAX_SOCKET_PATH_BYTES:
                 raise ConfigError(
                     setting,
                     f"{path} is longer than {_MAX_SOCKET_PATH_BYTES} bytes, too long for a socket",
                 )
+        if self.debug_address == self.address:
+            raise ConfigError("debug_address", f"{self.address} is the address for containerd")
         if ":" in str(self.root) or "," in str(self.root):
             raise ConfigError(
                 "root", f"{self.root} contains ':' or ',', which overlayfs cannot mount"
@@ -63,6 +107,62 @@ class ServeSettings:
         return self.root / "fs.sock"
 
     @property
+    def fs_settings_file(self) -> Path:
+        """What the fs server is told."""
+        return self.root / "fs.json"
+
+    @property
     def fs_log(self) -> Path:
         """What the fs server logs."""
         return self.root / "fs.log"
+
+
+def fs_settings(file: ConfigFile, log_level: LogLevel) -> FsSettings:
+    """What a configuration file tells the fs server."""
+    return FsSettings(
+        log_level=log_level,
+        filling=FillSettings(
+            prefetch=not file.get("noprefetch"),
+            prefetch_bytes=file.get("prefetch_size"),
+            background=not file.get("no_background_fetch"),
+            layers_at_once=file.get("max_concurrency"),
+        ),
+        registry=_registry_settings(file),
+    )
+
+
+def metrics_address(file: ConfigFile) -> TcpAddress | None:
+    """Where metrics are to be served.
+
+    Raises:
+        ConfigError: that is not an address.
+    """
+    text = file.get("metrics_address")
+    if not text or file.get("no_prometheus"):
+        return None
+    return TcpAddress.parse("metrics_address", text)
+
+
+def debug_address(file: ConfigFile) -> Path | None:
+    """The socket on which debugging information is to be served."""
+    text = file.get("debug_address")
+    return Path(text) if text else None
+
+
+def _registry_settings(file: ConfigFile) -> ClientSettings:
+    """Only what the file says: where it is silent, this program's own defaults are better."""
+    ours = ClientSettings()
+    said = file.values
+
+    def seconds(name: str, default: float) -> float:
+        return said[name] / 1000 if said.get(name) else default
+
+    least = seconds("blob.min_wait_msec", ours.backoff_seconds)
+    return ClientSettings(
+        attempts=file.get("blob.max_retries") + 1
+        if said.get("blob.max_retries")
+        else ours.attempts,
+        backoff_seconds=least,
+        max_backoff_seconds=max(least, seconds("blob.max_wait_msec", ours.max_backoff_seconds)),
+        inactivity_timeout_seconds=file.get("resolver.request_timeout_sec"),
+    )

@@ -4,25 +4,27 @@ import fcntl
 import logging
 import os
 import signal
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
 
+from fs.settings import write_settings
 from snapshotter.config import ServeSettings
 from snapshotter.directories import SnapshotDirectories
-from snapshotter.errors import FsServerError, StartupError
+from snapshotter.errors import ConfigError, FsServerError, StartupError
 from snapshotter.fs_client import FsClient
 from snapshotter.fs_process import FsProcess, FsProcessSettings
 from snapshotter.lazy_layers import LazyLayers
-from snapshotter.notify import notify
+from snapshotter.notify import notify, notify_reloading
 from snapshotter.overlay_probe import check_overlay
 from snapshotter.proto import snapshots_pb2_grpc
 from snapshotter.records import SnapshotRecords
 from snapshotter.service import SnapshotsService
+from snapshotter.signals import ReceivedSignals, received
 from snapshotter.snapshots import Snapshots
 from snapshotter.unix_socket import Process, is_listening, listening
 
@@ -33,8 +35,12 @@ _GRACE_SECONDS = 5.0
 _STOP_SECONDS = 20.0
 
 
-def serve(settings: ServeSettings) -> int:
-    """Serves containerd until SIGTERM or SIGINT; returns the exit code.
+def serve(settings: ServeSettings, read: Callable[[], ServeSettings]) -> int:
+    """Serves containerd until SIGTERM, or SIGINT, which ends the fs server too; returns the exit code.
+
+    Args:
+        settings: How to run.
+        read: Reads the settings anew; called on SIGHUP.
 
     Raises:
         StartupError: it cannot start here.
@@ -42,28 +48,29 @@ def serve(settings: ServeSettings) -> int:
         RecordsError: the database cannot be used.
         OSError: a directory or socket cannot be made.
     """
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     with ExitStack() as stack:
+        signals = stack.enter_context(received(signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         _check_privileges()
         stack.enter_context(_owned_root(settings))
         check_overlay(settings.snapshotter_root)
+        write_settings(settings.fs_settings_file, settings.fs)
         fs_process = FsProcess(_fs_process_settings(settings))
-        fs_process.ensure_running()
+        if not fs_process.ensure_running():
+            _reload_fs_server(settings)
         # Left in reverse: calls under way lose their fs server, end, and only then the database is closed.
         records = stack.enter_context(SnapshotRecords(settings.snapshotter_root / "snapshots.db"))
         threads = stack.enter_context(ThreadPoolExecutor(_THREADS, "containerd"))
         client = stack.enter_context(FsClient(settings.fs_socket, fs_process.ensure_running))
-        if settings.foreground_fs:
-            stack.callback(client.stop)
         service = SnapshotsService(_repaired_snapshots(settings, records, client))
         stack.enter_context(_listening(settings.address, service, threads))
         _log.info("serving", extra={"fields": {"address": str(settings.address)}})
         notify("READY=1")
-        stop.wait()
+        number = _wait_for_end(signals, lambda: _reload(settings, read))
         notify("STOPPING=1")
-        _log.info("stopping; layers stay mounted")
+        ends_fs = number is signal.SIGINT or settings.foreground_fs
+        _log.info("stopping" if ends_fs else "stopping; layers stay mounted")
+    if ends_fs:
+        _stop_fs_server(settings)
     return 0
 
 
@@ -77,15 +84,52 @@ def stop(settings: ServeSettings) -> None:
     with listening(settings.address) as daemon:
         if daemon is not None:
             daemon.terminate()
-            _wait_for_end(daemon)
+            _wait_until_gone(daemon)
+    _stop_fs_server(settings)
+
+
+def _wait_for_end(signals: ReceivedSignals, reload: Callable[[], None]) -> signal.Signals:
+    while (number := signals.wait_next()) is signal.SIGHUP:
+        notify_reloading()
+        reload()
+        notify("READY=1")
+    return number
+
+
+def _reload(settings: ServeSettings, read: Callable[[], ServeSettings]) -> None:
+    """Reads the settings again; what cannot be used changes nothing."""
+    try:
+        fresh = read()
+        write_settings(fresh.fs_settings_file, fresh.fs)
+    except (ConfigError, OSError) as error:
+        _log.error("configuration is kept", extra={"fields": {"error": str(error)}})
+        return
+    _reload_fs_server(fresh)
+    if replace(fresh, fs=settings.fs) != settings:
+        _log.warning("addresses change when the snapshotter is restarted")
+    _log.info("configuration read again")
+
+
+def _reload_fs_server(settings: ServeSettings) -> None:
+    try:
+        with FsClient(settings.fs_socket, lambda: False) as client:
+            client.reload()
+    except FsServerError as error:
+        # One of an older version, or one that just ended: its successor reads the file.
+        fields = {"error": str(error)}
+        _log.warning("fs server keeps its settings", extra={"fields": fields})
+
+
+def _stop_fs_server(settings: ServeSettings) -> None:
     with listening(settings.fs_socket) as server:
         if server is not None:
-            with FsClient(settings.fs_socket, lambda: False) as client:
+            # One that does not answer is ending already, or never will: the wait tells.
+            with FsClient(settings.fs_socket, lambda: False) as client, suppress(FsServerError):
                 client.stop()
-            _wait_for_end(server)
+            _wait_until_gone(server)
 
 
-def _wait_for_end(process: Process) -> None:
+def _wait_until_gone(process: Process) -> None:
     if not process.wait(timeout_seconds=_STOP_SECONDS):
         raise FsServerError(f"process {process.pid} does not end; its log may tell why")
 
@@ -100,9 +144,8 @@ def _fs_process_settings(settings: ServeSettings) -> FsProcessSettings:
         root=settings.fs_root,
         socket=settings.fs_socket,
         log=settings.fs_log,
-        log_level=settings.log_level,
+        settings_file=settings.fs_settings_file,
         detached=not settings.foreground_fs,
-        filling=settings.filling,
     )
 
 

@@ -103,6 +103,17 @@ class FsClient:
         )
         return {layer.layer_digest: layer for layer in layers}
 
+    def reload(self) -> None:
+        """Lets a server that runs read its settings again.
+
+        Raises:
+            FsServerError: there is no server, or it cannot use them.
+        """
+        try:
+            self._control.Reload(pb.ReloadRequest(), timeout=_STATUS_SECONDS)
+        except grpc.RpcError as error:
+            raise FsServerError(_reason(error)) from error
+
     def stop(self) -> None:
         """Asks the server to unmount everything and end. It may still be ending when this returns.
 

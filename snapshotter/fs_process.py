@@ -6,11 +6,9 @@ import select
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from fs.filling import FillSettings
-from fs.log import LogLevel
 from snapshotter.errors import FsServerError
 from snapshotter.unix_socket import is_listening
 
@@ -28,17 +26,15 @@ class FsProcessSettings:
         root: Its state directory.
         socket: Its control socket.
         log: What it logs; appended to.
-        log_level: Least level that is logged.
+        settings_file: What else it is told (``fs.settings``); to be there when it is started.
         detached: In a session of its own, so that no signal meant for this process reaches it.
-        filling: What it fetches unasked; a server that runs already keeps its own.
     """
 
     root: Path
     socket: Path
     log: Path
-    log_level: LogLevel = LogLevel.INFO
+    settings_file: Path
     detached: bool = True
-    filling: FillSettings = field(default_factory=FillSettings)
 
 
 class FsProcess:
@@ -131,10 +127,8 @@ def _command(settings: FsProcessSettings, ready_descriptor: int) -> list[str]:
         *("--root", str(settings.root)),
         *("--socket", str(settings.socket)),
         *("--ready-fd", str(ready_descriptor)),
-        *("--log-level", settings.log_level.value),
-        *("--prefetch-bytes", str(settings.filling.prefetch_bytes)),
-        *(() if settings.filling.prefetch else ("--no-prefetch",)),
-        *(() if settings.filling.background else ("--no-background-fetch",)),
+        *("--settings", str(settings.settings_file)),
+        *("--log", str(settings.log)),
     ]
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 
 
 def notify(state: str) -> None:
@@ -18,3 +19,13 @@ def notify(state: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
         connection.connect(address)
         connection.sendall(state.encode())
+
+
+def notify_reloading() -> None:
+    """Says that the configuration is being read again; ``READY=1`` says that it has been.
+
+    Raises:
+        OSError: somebody wanted to know, and cannot be reached.
+    """
+    now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    notify(f"RELOADING=1\nMONOTONIC_USEC={now}")

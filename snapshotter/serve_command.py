@@ -8,40 +8,16 @@ import click
 from fs.log import LogLevel, log_to_stderr
 from snapshotter import daemon
 from snapshotter.config import ServeSettings
-from snapshotter.config_file import DEFAULT_CONFIG, ConfigFile, read_config
+from snapshotter.config_file import ConfigFile
 from snapshotter.exit_codes import ExitCode
+from snapshotter.serve_options import ServeOptions, place_options, settings_options
 
 _log = logging.getLogger(__name__)
-_PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option(
-    "--address",
-    type=_PATH,
-    default=ServeSettings().address,
-    show_default=True,
-    help="Socket that containerd connects to.",
-)
-@click.option(
-    "--root",
-    type=_PATH,
-    default=ServeSettings().root,
-    show_default=True,
-    help="Directory of all state.",
-)
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help=f"Configuration file (TOML); {DEFAULT_CONFIG} if that is there.",
-)
-@click.option(
-    "--log-level",
-    type=click.Choice([level.value for level in LogLevel]),
-    default=LogLevel.INFO.value,
-    show_default=True,
-    help="Least level that is logged, as JSON lines on stderr.",
-)
+@place_options
+@settings_options
 @click.option(
     "--foreground-fs", is_flag=True, help="Keep the fs server in this process group (development)."
 )
@@ -62,22 +38,30 @@ def serve(
 ) -> int:
     """Serves snapshots to containerd.
 
-    Ending this command leaves layers mounted and containers running; --stop ends everything.
+    SIGTERM ends this command and leaves layers mounted and containers running; SIGINT and --stop end everything. SIGHUP
+    makes it read its configuration file again.
     """
-    path = config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
-    file = ConfigFile() if path is None else read_config(path)
-    settings = ServeSettings(
-        address=address.absolute(),
-        root=root.absolute(),
-        log_level=LogLevel(log_level),
-        foreground_fs=foreground_fs,
-        filling=file.filling,
-    )
+    options = ServeOptions(address, root, config, LogLevel(log_level), foreground_fs)
     if stops:
-        daemon.stop(settings)
+        daemon.stop(options.settings(ConfigFile()))
         return ExitCode.OK
-    log_to_stderr(settings.log_level)
-    if file.without_effect:
-        fields = {"config": str(path), "keys": list(file.without_effect)}
-        _log.warning("configuration keys without effect", extra={"fields": fields})
-    return daemon.serve(settings)
+
+    def read() -> ServeSettings:
+        file = options.read_file()
+        settings = options.settings(file)
+        _tell(file)
+        return settings
+
+    log_to_stderr(options.log_level)
+    return daemon.serve(read(), read)
+
+
+def _tell(file: ConfigFile) -> None:
+    """Says what of a configuration file will do nothing."""
+    config = str(file.path)
+    if file.unknown:
+        fields = {"config": config, "keys": list(file.unknown)}
+        _log.warning("unknown configuration keys", extra={"fields": fields})
+    for name, reason in file.idle.items():
+        fields = {"config": config, "key": name, "reason": reason}
+        _log.info("configuration key without effect", extra={"fields": fields})

@@ -50,6 +50,11 @@ class ControlStub:
                 request_serializer=fs_dot_proto_dot_control__pb2.StatusRequest.SerializeToString,
                 response_deserializer=fs_dot_proto_dot_control__pb2.StatusResponse.FromString,
                 _registered_method=True)
+        self.Reload = channel.unary_unary(
+                '/pyestargz.fs.v1.Control/Reload',
+                request_serializer=fs_dot_proto_dot_control__pb2.ReloadRequest.SerializeToString,
+                response_deserializer=fs_dot_proto_dot_control__pb2.ReloadResponse.FromString,
+                _registered_method=True)
         self.Stop = channel.unary_unary(
                 '/pyestargz.fs.v1.Control/Stop',
                 request_serializer=fs_dot_proto_dot_control__pb2.StopRequest.SerializeToString,
@@ -82,6 +87,13 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Reload(self, request, context):
+        """Reads the settings again; they hold for what is attached from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Stop(self, request, context):
         """Unmounts everything and exits.
         """
@@ -106,6 +118,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.Status,
                     request_deserializer=fs_dot_proto_dot_control__pb2.StatusRequest.FromString,
                     response_serializer=fs_dot_proto_dot_control__pb2.StatusResponse.SerializeToString,
+            ),
+            'Reload': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reload,
+                    request_deserializer=fs_dot_proto_dot_control__pb2.ReloadRequest.FromString,
+                    response_serializer=fs_dot_proto_dot_control__pb2.ReloadResponse.SerializeToString,
             ),
             'Stop': grpc.unary_unary_rpc_method_handler(
                     servicer.Stop,
@@ -195,6 +212,33 @@ class Control:
             '/pyestargz.fs.v1.Control/Status',
             fs_dot_proto_dot_control__pb2.StatusRequest.SerializeToString,
             fs_dot_proto_dot_control__pb2.StatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pyestargz.fs.v1.Control/Reload',
+            fs_dot_proto_dot_control__pb2.ReloadRequest.SerializeToString,
+            fs_dot_proto_dot_control__pb2.ReloadResponse.FromString,
             options,
             channel_credentials,
             insecure,

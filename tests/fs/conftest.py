@@ -13,7 +13,9 @@ import pytest
 import trio
 
 from fs.layer import LayerSource
+from fs.log import LogLevel
 from fs.proto import control_pb2, control_pb2_grpc
+from fs.settings import FsSettings, write_settings
 from registry.client import ClientSettings, RegistryClient
 from registry.digest import Digest
 from registry.reference import Reference
@@ -22,7 +24,7 @@ from tests.e2e.logged_process import LoggedProcess
 from tests.e2e.registry_log import parse_accesses, synchronize
 from tests.fakes.faulty_proxy import FaultyProxy
 from tests.fakes.registry import FakeRegistry
-from tests.fs.in_process import CONTENT, push
+from tests.fs.in_process import CONTENT, NOTHING_UNASKED, push
 from tests.fs.layers_by_hand import HandmadeBlob
 from tests.real_registry import RealRegistry
 
@@ -32,8 +34,9 @@ REPOSITORY = "test/image"
 class FsServer:
     """``python -m fs.server`` on a root of its own; a context manager that leaves nothing mounted."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
-        self._options = options
+    def __init__(self, directory: Path, settings: FsSettings) -> None:
+        self.settings = directory / "settings.json"
+        write_settings(self.settings, settings)
         self.root = directory / "fs"
         self.socket = directory / "fs.sock"
         self.process: LoggedProcess | None = None
@@ -75,10 +78,10 @@ class FsServer:
             self.root,
             "--socket",
             self.socket,
-            "--log-level",
-            "debug",
+            "--settings",
+            self.settings,
         ]
-        command = [sys.executable, "-m", "fs.server", *words, *self._options]
+        command = [sys.executable, "-m", "fs.server", *words]
         self.process = LoggedProcess(command)
         self.process.wait_for_line('"fs server (ready|cannot run)"', deadline_seconds=20)
 
@@ -155,7 +158,8 @@ def proxy(blob_registry: RealRegistry) -> Iterator[FaultyProxy]:
 @pytest.fixture
 def fs_server(tmp_path: Path) -> Iterator[FsServer]:
     """A server that fetches nothing unasked."""
-    with FsServer(tmp_path, "--no-prefetch", "--no-background-fetch") as server:
+    settings = FsSettings(log_level=LogLevel.DEBUG, filling=NOTHING_UNASKED)
+    with FsServer(tmp_path, settings) as server:
         yield server
 
 

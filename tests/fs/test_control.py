@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import trio
 
 from fs.control import ControlService, Served, control_socket
 from fs.proto import control_pb2, control_pb2_grpc
+from fs.server import ServerSettings
+from fs.settings import FsSettings, write_settings
 from registry.digest import Digest
 from tests.fakes.registry import FakeRegistry
 from tests.fs.in_process import REPOSITORY, layer_table, push
@@ -42,7 +45,9 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
     socket = tmp_path / "control.sock"
     with FakeRegistry() as fake:
         async with layer_table(tmp_path / "layers") as table:
-            served = Served(table, tmp_path / "mnt", trio.Event())
+            settings = ServerSettings(tmp_path, socket, tmp_path / "settings.json")
+            read = partial(trio.to_thread.run_sync, settings.read)
+            served = Served(table, tmp_path / "mnt", trio.Event(), read)
             async with control_socket(socket, lambda portal: ControlService(served, portal)):
                 yield Service(socket, served, fake)
 
@@ -91,3 +96,13 @@ async def test_stop_is_answered_first(service: Service) -> None:
 
 async def test_only_the_owner_may_ask(service: Service) -> None:
     assert (await trio.Path(service.socket).stat()).st_mode & 0o077 == 0
+
+
+async def test_settings_that_cannot_be_read_are_refused(service: Service) -> None:
+    def reload(stub: Any) -> object:
+        return stub.Reload(control_pb2.ReloadRequest(), timeout=10)
+
+    with pytest.raises(grpc.RpcError, match="FAILED_PRECONDITION"):
+        await service.call(reload)
+    write_settings(service.socket.with_name("settings.json"), FsSettings())
+    assert await service.call(reload) == control_pb2.ReloadResponse()

@@ -1,10 +1,12 @@
 import json
 import logging
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from fs.log import JsonFormatter, LogLevel, log_to_stderr
+from fs.log import JsonFormatter, LogLevel, log_to_stderr, set_level
 
 
 def format_record(level: int, **more) -> dict[str, object]:
@@ -51,3 +53,40 @@ def test_every_level_can_be_asked_for(level: LogLevel) -> None:
     finally:
         root.handlers[:] = handlers
         root.setLevel(before)
+
+
+_WRITER = """
+import logging, os, sys
+from pathlib import Path
+from fs import log
+log.MAX_LOG_BYTES = 1000
+log.log_to_file(Path(sys.argv[1]), log.LogLevel.INFO)
+for number in range(100):
+    logging.info("line %d", number)
+os.write(2, b"last words")
+"""
+
+
+def test_a_log_file_is_bounded_and_gets_the_last_words(tmp_path: Path) -> None:
+    path = tmp_path / "fs.log"
+    path.write_text("of a former life\n")
+    subprocess.run([sys.executable, "-c", _WRITER, path], check=True, timeout=30)
+    assert path.read_text().endswith("last words")
+    assert '"line 99"' in path.read_text()
+    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "fs.log.1"]
+    for file in tmp_path.iterdir():
+        assert file.stat().st_size < 1100
+        assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_level_can_be_changed() -> None:
+    root, library = logging.getLogger(), logging.getLogger("httpx")
+    before = root.level, library.level
+    try:
+        set_level(LogLevel.ERROR)
+        assert (root.level, library.level) == (logging.ERROR, logging.ERROR)
+        set_level(LogLevel.DEBUG)
+        assert (root.level, library.level) == (logging.DEBUG, logging.WARNING)
+    finally:
+        root.setLevel(before[0])
+        library.setLevel(before[1])

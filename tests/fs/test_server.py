@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 from fs.proto import control_pb2
+from fs.settings import FsSettings
 from registry.digest import Digest
 from tests.e2e.leftovers import mounts_under
 from tests.fakes.faulty_proxy import Fault, FaultyProxy
@@ -258,7 +259,7 @@ def test_attaching_again_and_again_leaks_no_descriptors(
 
 @pytest.fixture
 def second(fs_server: FsServer, tmp_path: Path) -> Iterator[FsServer]:
-    second = FsServer(tmp_path)
+    second = FsServer(tmp_path, FsSettings())
     second.socket = tmp_path / "second.sock"
     second.start()
     yield second

@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from snapshotter.config import ServeSettings
+from fs.filling import FillSettings
+from fs.log import LogLevel
+from fs.settings import FsSettings
+from registry.settings import ClientSettings
+from snapshotter.config import (
+    ServeSettings,
+    TcpAddress,
+    debug_address,
+    fs_settings,
+    metrics_address,
+)
+from snapshotter.config_file import ConfigFile
 from snapshotter.errors import ConfigError
 
 
@@ -23,6 +34,8 @@ def test_defaults_are_those_of_the_go_snapshotter() -> None:
         ("root", "relative", "not an absolute path"),
         ("address", "/" + "x" * 107, "too long"),
         ("root", "/" + "x" * 100, "too long"),
+        ("debug_address", "relative", "not an absolute path"),
+        ("debug_address", str(ServeSettings().address), "the address for containerd"),
         ("root", "/var/lib/a:b", "overlayfs"),
         ("root", "/var/lib/a,b", "overlayfs"),
     ],
@@ -30,3 +43,58 @@ def test_defaults_are_those_of_the_go_snapshotter() -> None:
 def test_what_cannot_be_used(setting: str, path: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=f"^{setting}: .*{reason}"):
         ServeSettings(**{setting: Path(path)})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("127.0.0.1:9000", "127.0.0.1", 9000),
+        (":0", "", 0),
+        ("[::1]:80", "::1", 80),
+        ("a.b:1", "a.b", 1),
+    ],
+)
+def test_addresses(text: str, host: str, port: int) -> None:
+    address = TcpAddress.parse("x", text)
+    assert (address, str(address)) == (TcpAddress(host, port), text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "9000", "host", "host:", "host:x", "host:70000", "::1:80", "a:-1"]
+)
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^metrics_address: .* is not host:port"):
+        TcpAddress.parse("metrics_address", text)
+
+
+def said(**values: object) -> ConfigFile:
+    return ConfigFile(Path("/c.toml"), {name.replace("__", "."): v for name, v in values.items()})
+
+
+def test_a_silent_file_changes_nothing() -> None:
+    silent = ConfigFile()
+    assert fs_settings(silent, LogLevel.INFO) == FsSettings()
+    assert (metrics_address(silent), debug_address(silent)) == (None, None)
+
+
+def test_what_is_fetched_unasked_can_be_chosen() -> None:
+    file = said(noprefetch=True, prefetch_size=1000, no_background_fetch=True, max_concurrency=5)
+    expected = FillSettings(prefetch=False, prefetch_bytes=1000, background=False, layers_at_once=5)
+    assert fs_settings(file, LogLevel.DEBUG) == FsSettings(
+        log_level=LogLevel.DEBUG, filling=expected
+    )
+
+
+def test_how_registries_are_spoken_to_can_be_chosen() -> None:
+    waits = {"blob__min_wait_msec": 250, "blob__max_wait_msec": 1500}
+    file = said(blob__max_retries=2, resolver__request_timeout_sec=7, **waits)
+    assert fs_settings(file, LogLevel.INFO).registry == ClientSettings(
+        attempts=3, backoff_seconds=0.25, max_backoff_seconds=1.5, inactivity_timeout_seconds=7
+    )
+    slow = fs_settings(said(blob__min_wait_msec=9000), LogLevel.INFO).registry
+    assert (slow.backoff_seconds, slow.max_backoff_seconds) == (9, 9)
+
+
+def test_metrics_can_be_refused_altogether() -> None:
+    assert metrics_address(said(metrics_address="h:1")) == TcpAddress("h", 1)
+    assert metrics_address(said(metrics_address="h:1", no_prometheus=True)) is None

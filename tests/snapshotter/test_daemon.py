@@ -15,6 +15,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from fs.settings import read_settings
 from snapshotter.mounts import Kind
 from snapshotter.unix_socket import is_listening
 from tests.e2e.leftovers import (
@@ -88,8 +89,7 @@ def end(home: Home, daemon: subprocess.Popen[str], number: signal.Signals) -> li
     return [json.loads(line) for line in daemon.stderr]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_ending_the_daemon_leaves_everything_mounted(home: Home, number: signal.Signals) -> None:
+def test_ending_the_daemon_leaves_everything_mounted(home: Home) -> None:
     with home.serving() as daemon:
         assert home.address.stat().st_mode & 0o777 == 0o600
         assert home.address.parent.stat().st_mode & 0o777 == 0o700
@@ -97,7 +97,7 @@ def test_ending_the_daemon_leaves_everything_mounted(home: Home, number: signal.
         with home.snapshots() as snapshots:
             snapshots.prepare("active", "", {"a": "1"})
             before = snapshots.stat("active")
-        lines = end(home, daemon, number)
+        lines = end(home, daemon, signal.SIGTERM)
     assert [line["msg"] for line in lines if line["level"] != "info"] == []
     assert not home.address.exists()
     mounts = mounts_under(home.directory)
@@ -126,6 +126,35 @@ def test_stop_ends_all_and_leaves_nothing(home: Home) -> None:
         assert daemon.wait(timeout=30) == 0
         assert processes_under(home.root) == {}
         assert mounts_under(home.directory) == []
+    assert home.run("--stop").returncode == 0
+
+
+def test_an_interrupt_ends_all_and_leaves_nothing(home: Home) -> None:
+    with home.serving() as daemon:
+        end(home, daemon, signal.SIGINT)
+    assert processes_under(home.root) == {}
+    assert mounts_under(home.directory) == []
+
+
+def test_the_configuration_is_read_again(home: Home) -> None:
+    config = home.directory / "config.toml"
+    config.write_text("noprefetch = true\n")
+    with home.serving(f"--config={config}") as daemon:
+        assert not read_settings(home.root / "fs.json").filling.prefetch
+        for text, prefetches in (
+            ("", True),
+            ("noprefetch = 1\n", True),
+            ("noprefetch = true", False),
+        ):
+            config.write_text(text)
+            daemon.send_signal(signal.SIGHUP)
+            assert home.notifications.recv(100).startswith(b"RELOADING=1")
+            assert home.notifications.recv(100) == b"READY=1"
+            assert read_settings(home.root / "fs.json").filling.prefetch is prefetches
+        lines = end(home, daemon, signal.SIGTERM)
+    errors = [line["error"] for line in lines if line["level"] == "error"]
+    assert errors == [f"{config}: noprefetch must be true or false, not 1"]
+    assert (home.root / "fs.log").read_text().count("settings read again") == 2
     assert home.run("--stop").returncode == 0
 
 

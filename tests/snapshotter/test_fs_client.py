@@ -28,6 +28,7 @@ class Control(control_pb2_grpc.ControlServicer):
         self.detached: list[str] = []
         self.failure: grpc.StatusCode | None = None
         self.stopped = False
+        self.reloads = 0
 
     def Attach(self, request: pb.AttachRequest, context: grpc.ServicerContext) -> pb.AttachResponse:  # noqa: N802
         self._fail_if_told(context)
@@ -49,6 +50,11 @@ class Control(control_pb2_grpc.ControlServicer):
         self._fail_if_told(context)
         self.stopped = True
         return pb.StopResponse()
+
+    def Reload(self, request: pb.ReloadRequest, context: grpc.ServicerContext) -> pb.ReloadResponse:  # noqa: N802
+        self._fail_if_told(context)
+        self.reloads += 1
+        return pb.ReloadResponse()
 
     def _fail_if_told(self, context: grpc.ServicerContext) -> None:
         if self.failure is not None:
@@ -106,6 +112,14 @@ def test_attaching(client: FsClient, server: Server) -> None:
         toc_digest=str(TOC),
         neighbours=[str(ABOVE)],
     )
+
+
+def test_settings_are_read_again(client: FsClient, server: Server) -> None:
+    client.reload()
+    assert server.control.reloads == 1
+    server.control.failure = grpc.StatusCode.FAILED_PRECONDITION
+    with pytest.raises(FsServerError):
+        client.reload()
 
 
 def test_detaching_asking_and_stopping(client: FsClient, server: Server) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fs.settings import FsSettings, write_settings
 from snapshotter import fs_process
 from snapshotter.errors import FsServerError
 from snapshotter.fs_client import FsClient
@@ -21,7 +22,13 @@ def settings() -> Iterator[FsProcessSettings]:
     with tempfile.TemporaryDirectory(prefix="fsp-") as name:
         root = Path(name)
         try:
-            yield FsProcessSettings(root / "stargz", root / "fs.sock", root / "fs.log")
+            write_settings(root / "fs.json", FsSettings())
+            yield FsProcessSettings(
+                root=root / "stargz",
+                socket=root / "fs.sock",
+                log=root / "fs.log",
+                settings_file=root / "fs.json",
+            )
         finally:
             kill_processes_under(root)
             unmount_all_under(root)

@@ -1,12 +1,13 @@
 """Telling systemd."""
 
+import re
 import socket
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from snapshotter.notify import notify
+from snapshotter.notify import notify, notify_reloading
 
 
 def test_nobody_wants_to_know(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,3 +27,5 @@ def test_somebody_is_told(monkeypatch: pytest.MonkeyPatch, *, abstract: bool) ->
         monkeypatch.setenv("NOTIFY_SOCKET", "@" + path if abstract else path)
         notify("READY=1")
         assert listening.recv(100) == b"READY=1"
+        notify_reloading()
+        assert re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=[0-9]+", listening.recv(100))

@@ -1,12 +1,14 @@
 """Options of ``pyestargz serve``, as the daemon gets them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fs.filling import FillSettings
 from fs.log import LogLevel
-from snapshotter import cli, daemon
+from fs.settings import FsSettings
+from snapshotter import cli, daemon, serve_options
 from snapshotter.config import ServeSettings
 from snapshotter.exit_codes import ExitCode
 
@@ -15,11 +17,13 @@ from snapshotter.exit_codes import ExitCode
 def served(monkeypatch: pytest.MonkeyPatch) -> list[ServeSettings]:
     settings: list[ServeSettings] = []
 
-    def serve(given: ServeSettings) -> int:
+    def serve(given: ServeSettings, read: Callable[[], ServeSettings]) -> int:
+        assert read() == given
         settings.append(given)
         return 0
 
     monkeypatch.setattr(daemon, "serve", serve)
+    monkeypatch.setattr(serve_options, "DEFAULT_CONFIG", Path("/does/not/exist"))
     monkeypatch.setattr("snapshotter.serve_command.log_to_stderr", lambda _: None)
     return settings
 
@@ -37,21 +41,25 @@ def test_with_all_options(served: list[ServeSettings], tmp_path: Path) -> None:
         root=Path("/var/lib/r"),
         log_level=LogLevel.DEBUG,
         foreground_fs=True,
+        fs=FsSettings(log_level=LogLevel.DEBUG),
     )
     assert served == [expected]
 
 
 @pytest.mark.usefixtures("served")
 def test_keys_without_effect_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "c.toml").write_text("debug = true\n")
+    caplog.set_level("INFO")
+    (tmp_path / "c.toml").write_text("debug = true\nnoprefetsch = true\n")
     assert cli.run(["serve", "--config", str(tmp_path / "c.toml")]) == ExitCode.OK
-    assert caplog.records[-1].__dict__["fields"]["keys"] == ["debug"]
+    unknown, idle = (record.__dict__["fields"] for record in caplog.records[-2:])
+    assert unknown == {"config": str(tmp_path / "c.toml"), "keys": ["noprefetsch"]}
+    assert idle["key"] == "debug"
 
 
 def test_a_configuration_file(served: list[ServeSettings], tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("no_background_fetch = true\n")
     assert cli.run(["serve", "--config", str(tmp_path / "c.toml")]) == ExitCode.OK
-    assert served == [ServeSettings(filling=FillSettings(background=False))]
+    assert served == [ServeSettings(fs=FsSettings(filling=FillSettings(background=False)))]
 
 
 def test_settings_that_cannot_be_used(

@@ -1,0 +1,110 @@
+"""The keys of the configuration file: those of containerd-stargz-grpc, and what each of them does here.
+
+A key that has nothing to do here is *idle*: it is known, checked, and its reason told, so that nobody relies on it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+_TYPE_NAMES: Final[Mapping[type, str]] = {
+    bool: "true or false",
+    int: "a whole number",
+    str: "a string",
+    dict: "a table",
+}
+_KEPT_ON_DISK = "layers are kept on disk, compiled, and no memory grows with them"
+_ONE_COPY = "verified content is kept once, on disk"
+_IMMUTABLE = "layers never change: the kernel keeps what it knows of them"
+_CHUNKS = "requests follow the chunks of the layer, and grow with what is read"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key.
+
+    Attributes:
+        name: With dots between tables.
+        default: What holds if it is absent; its type is the type a value must have.
+        meaning: What it does here; empty for an idle key.
+        idle: Why it does nothing here; empty for the others.
+        least: The smallest number that makes sense.
+        choices: The strings that make sense; empty if all do.
+    """
+
+    name: str
+    default: bool | int | str | Mapping[str, object]
+    meaning: str = ""
+    idle: str = ""
+    least: int = 0
+    choices: tuple[str, ...] = ()
+
+    def reason_against(self, value: Any) -> str | None:
+        """Why a value cannot be meant; None for a good one."""
+        kind = dict if isinstance(self.default, Mapping) else type(self.default)
+        if type(value) is not kind:
+            return f"{self.name} must be {_TYPE_NAMES[kind]}, not {value!r}"
+        if isinstance(value, int) and value < self.least:
+            return f"{self.name} must not be less than {self.least}, and is {value}"
+        if self.choices and value not in self.choices:
+            return f"{self.name} must be {' or '.join(map(repr, self.choices))}, not {value!r}"
+        return None
+
+
+_DAEMON: Final = (
+    Key("metrics_address", "", "host:port that serves /metrics and /healthz"),
+    Key("no_prometheus", default=False, meaning="serve no metrics, whatever metrics_address says"),
+    Key("debug_address", "", "unix socket that serves what the daemon is doing, under /debug/"),
+    Key("snapshotter.allow_invalid_mounts_on_restart", default=False,
+        idle="a layer that cannot be restored never keeps the daemon from starting"),
+    Key("fuse_manager.enable", default=False, idle="layers are always served by a process of its own"),
+    Key("fuse_manager.address", "", idle="the fs server's socket is <root>/fs.sock"),
+    Key("fuse_manager.path", "", idle="the fs server is part of this program"),
+    Key("fuse_manager.metrics_address", "", idle="metrics_address serves the metrics of both processes"),
+)  # fmt: skip
+_FILLING: Final = (
+    Key("noprefetch", default=False, meaning="do not fetch ahead what an image says will be read first"),
+    Key("prefetch_size", 0, "bytes fetched ahead of layers for which neither landmark nor client says so"),
+    Key("prefetch_timeout_sec", 10, idle="containers never wait for what is fetched ahead"),
+    Key("prefetch_async_size", 0, idle="containers never wait for what is fetched ahead"),
+    Key("no_background_fetch", default=False, meaning="fetch only what is read"),
+    Key("max_concurrency", 2, "layers that are completed in the background at a time"),
+)  # fmt: skip
+_FETCHING: Final = (
+    Key("blob.valid_interval", 60, idle="no requests are made to find out whether requests can be made"),
+    Key("blob.check_always", default=False, idle="no requests are made to find out whether requests can be made"),
+    Key("blob.chunk_size", 50000, idle=_CHUNKS),
+    Key("blob.prefetch_chunk_size", 0, idle=_CHUNKS),
+    Key("blob.fetching_timeout_sec", 300, idle="a slow answer that keeps coming is never cut; see resolver.request_timeout_sec"),
+    Key("blob.force_single_range_mode", default=False, idle="every request is for one range"),
+    Key("blob.max_retries", 5, "how often a request is tried again"),
+    Key("blob.min_wait_msec", 30, "milliseconds before a request is tried again"),
+    Key("blob.max_wait_msec", 300000, "milliseconds that no such pause exceeds"),
+    Key("resolver.request_timeout_sec", 30, "seconds that a registry may stay silent"),
+    Key("ipfs", default=False, idle="images come from registries only"),
+)  # fmt: skip
+_IDLE: Final = (
+    Key("metadata_store", "memory", idle=_KEPT_ON_DISK, choices=("memory", "db")),
+    Key("http_cache_type", "", idle=_ONE_COPY, choices=("", "directory", "memory")),
+    Key("filesystem_cache_type", "", idle=_ONE_COPY, choices=("", "directory", "memory")),
+    Key("resolve_result_entry_ttl_sec", 120, idle="a layer stays known until its image is removed"),
+    Key("resolve_result_entry", 0, idle="a layer stays known until its image is removed"),
+    Key("debug", default=False, idle="--log-level=debug tells more"),
+    Key("log_file_access", default=False, idle="pyestargz optimize records which files are read"),
+    Key("allow_no_verification", default=False, idle="everything is verified, whatever images and clients say"),
+    Key("disable_verification", default=False, idle="everything is verified, whatever images and clients say"),
+    Key("directory_cache.max_lru_cache_entry", 10, idle=_ONE_COPY),
+    Key("directory_cache.max_cache_fds", 10, idle=_ONE_COPY),
+    Key("directory_cache.sync_add", default=False, idle=_ONE_COPY),
+    Key("directory_cache.direct", default=True, idle=_ONE_COPY),
+    Key("directory_cache.fadv_dontneed", default=False, idle=_ONE_COPY),
+    Key("fuse.attr_timeout", 1, idle=_IMMUTABLE),
+    Key("fuse.entry_timeout", 1, idle=_IMMUTABLE),
+    Key("fuse.passthrough", default=False, idle=_IMMUTABLE),
+    Key("fuse.merge_buffer_size", 419430400, idle=_IMMUTABLE),
+    Key("fuse.merge_worker_count", 10, idle=_IMMUTABLE),
+)  # fmt: skip
+
+KEYS: Final[Mapping[str, Key]] = {
+    key.name: key for key in (*_DAEMON, *_FILLING, *_FETCHING, *_IDLE)
+}

@@ -1,0 +1,64 @@
+"""The table of keys: every key of containerd-stargz-grpc is known, and does something or says why not."""
+
+import pytest
+
+from snapshotter.config_keys import KEYS
+
+# As containerd-stargz-grpc documents them; tables that name hosts are left out.
+_DOCUMENTED = [
+    "metrics_address",
+    "no_prometheus",
+    "debug_address",
+    "ipfs",
+    "metadata_store",
+    "http_cache_type",
+    "filesystem_cache_type",
+    "resolve_result_entry_ttl_sec",
+    "resolve_result_entry",
+    "prefetch_size",
+    "prefetch_timeout_sec",
+    "prefetch_async_size",
+    "noprefetch",
+    "no_background_fetch",
+    "max_concurrency",
+    "debug",
+    "allow_no_verification",
+    "disable_verification",
+    "log_file_access",
+    "blob.valid_interval",
+    "blob.check_always",
+    "blob.chunk_size",
+    "blob.fetching_timeout_sec",
+    "blob.force_single_range_mode",
+    "blob.prefetch_chunk_size",
+    "blob.max_retries",
+    "blob.min_wait_msec",
+    "blob.max_wait_msec",
+    "directory_cache.max_lru_cache_entry",
+    "directory_cache.max_cache_fds",
+    "directory_cache.sync_add",
+    "directory_cache.direct",
+    "directory_cache.fadv_dontneed",
+    "fuse.attr_timeout",
+    "fuse.entry_timeout",
+    "fuse.passthrough",
+    "fuse.merge_buffer_size",
+    "fuse.merge_worker_count",
+    "resolver.request_timeout_sec",
+    "snapshotter.allow_invalid_mounts_on_restart",
+    "fuse_manager.enable",
+    "fuse_manager.address",
+    "fuse_manager.path",
+    "fuse_manager.metrics_address",
+]
+
+
+@pytest.mark.parametrize("name", _DOCUMENTED)
+def test_a_documented_key_is_known(name: str) -> None:
+    assert name in KEYS
+
+
+@pytest.mark.parametrize("key", KEYS.values(), ids=str)
+def test_a_key_does_something_or_says_why_not(key) -> None:
+    assert bool(key.meaning) != bool(key.idle)
+    assert key.reason_against(key.default) is None

@@ -6,12 +6,14 @@ opened, by the same few requests that mounting it would cost.
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from estargz.errors import EstargzError
 from estargz.gathering import gather
+from estargz.image_selection import is_wanted, require_platforms
 from estargz.toc import (
     PREFETCH_LANDMARK,
     TOC_DIGEST_ANNOTATION,
@@ -22,7 +24,7 @@ from estargz.toc_reading import read_toc
 from registry.digest import Digest
 from registry.errors import InvalidDigestError
 from registry.images import ImageStore
-from registry.manifest import Descriptor, Index, Manifest, parse_manifest
+from registry.manifest import Descriptor, Index, Manifest, Platform, parse_manifest
 
 _AT_ONCE: Final = 4
 _SIZE: Final = re.compile(r"[0-9]{1,19}")
@@ -84,23 +86,30 @@ class ImageReport:
     manifests: tuple[ManifestReport, ...]
 
 
-async def inspect_image(source: ImageStore, *, check: bool) -> ImageReport:
-    """Looks at all platforms of an image.
+async def inspect_image(
+    source: ImageStore, *, check: bool, platforms: Sequence[Platform] = ()
+) -> ImageReport:
+    """Looks at an image.
 
     Args:
         source: where the image is.
         check: whether to open the TOCs.
+        platforms: which images of an index to look at; without any, all.
 
     Raises:
         ContentError: the store failed, or a manifest is malformed.
+        PlatformError: there is no image for one of the platforms.
     """
     root = await source.fetch_manifest()
     document = parse_manifest(root.data, media_type=root.media_type)
     if isinstance(document, Manifest):
         only = await _manifest_report(source, document, root.digest, "", check=check)
         return ImageReport(root.digest, document.media_type, (only,))
+    require_platforms([child.platform for child in document.manifests], platforms)
     reports = []
     for child in document.manifests:
+        if not is_wanted(child.platform, platforms):
+            continue
         raw = await source.fetch_manifest(child.digest)
         manifest = parse_manifest(raw.data, media_type=child.media_type)
         if not isinstance(manifest, Index):

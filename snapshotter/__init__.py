@@ -10,6 +10,8 @@
     fs_process.py    starting it, detached
     config.py        all settings    config_keys.py  the keys of the configuration file, and what each does here
     signals.py       signals as values
+    *_command.py     one command each                          image_stores.py  images, wherever a command names them
+    containerd_*.py  images in a running containerd            sample_*.py      running an image to see what it opens
 
 A layer that can be served lazily is *attached* by the fs server (package ``fs``) and committed at once;
 everything else is an ordinary overlayfs snapshot. This process may die and restart at any time: what

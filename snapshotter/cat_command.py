@@ -10,20 +10,18 @@ import trio
 
 from estargz.errors import NoSuchFileError
 from estargz.image_files import open_files
-from registry.client import RegistryClient
-from registry.images import ImageName, open_image
 from registry.manifest import Platform
-from registry.settings import ClientSettings
-from snapshotter.image_options import plain_http_option, single_platform_option
+from snapshotter.image_options import image_access_options, single_platform_option
+from snapshotter.image_stores import ImageAccess, ImageStores, NamedImage, parse_image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
-    image: ImageName
+    image: NamedImage
     path: str
     layer: int | None
     platforms: Sequence[Platform]
-    client: ClientSettings
+    access: ImageAccess
 
 
 @click.command()
@@ -33,32 +31,32 @@ class _Task:
     "--layer", type=click.IntRange(min=0), help="Look at this layer alone; 0 is the lowest."
 )
 @single_platform_option
-@plain_http_option
+@image_access_options
 def cat(
     *,
     image: str,
     path: str,
     layer: int | None,
     platforms: Sequence[Platform],
-    plain_http: tuple[str, ...],
+    access: ImageAccess,
 ) -> None:
     """Prints the file PATH of IMAGE; only its bytes are fetched, and each chunk is verified before it is printed.
 
     All layers must be lazy. IMAGE is named as for convert.
     """
     task = _Task(
-        image=ImageName.parse(image),
+        image=parse_image(image),
         path=path,
         layer=layer,
         platforms=platforms,
-        client=ClientSettings(plain_http_hosts=frozenset(plain_http)),
+        access=access,
     )
     trio.run(_cat, task, sys.stdout.buffer)
 
 
 async def _cat(task: _Task, output: BinaryIO) -> None:
-    async with RegistryClient(task.client) as client:
-        source = open_image(task.image, client)
+    async with ImageStores(task.access) as stores:
+        source = stores.open(task.image)
         files = await open_files(source, platforms=task.platforms, layer=task.layer)
         node = files.tree.find(task.path)
         if node.entry.type != "reg":

@@ -9,20 +9,24 @@ import trio
 
 from estargz.convert import ConversionOptions, ConversionResult, convert_image
 from estargz.external_toc import TOC_IMAGE_SUFFIX
-from registry.client import RegistryClient
-from registry.images import ImageName, open_image, open_target
-from registry.settings import ClientSettings
 from snapshotter.convert_options import ConvertArguments, layer_options
 from snapshotter.convert_report import progress_report, result_document, summary_lines
-from snapshotter.image_options import plain_http_option
+from snapshotter.image_options import host_platform, image_access_options
+from snapshotter.image_stores import (
+    ImageAccess,
+    ImageStores,
+    NamedImage,
+    parse_image,
+    usual_platforms,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
-    source: ImageName
-    target: ImageName
+    source: NamedImage
+    target: NamedImage
     options: ConversionOptions
-    client: ClientSettings
+    access: ImageAccess
     lines: bool
 
 
@@ -30,22 +34,23 @@ class _Task:
 @click.argument("source")
 @click.argument("target")
 @layer_options
-@plain_http_option
+@image_access_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
 def convert(
-    *, source: str, target: str, plain_http: tuple[str, ...], as_json: bool, **arguments: Any
+    *, source: str, target: str, access: ImageAccess, as_json: bool, **arguments: Any
 ) -> None:
     """Makes the eStargz version of image SOURCE, of all its platforms, as TARGET.
 
-    Both are names in a registry (HOST/REPOSITORY:TAG), directories in OCI layout (oci:DIR[:TAG]) or tars of such
-    (oci-archive:FILE[:TAG]); SOURCE may also be what docker save wrote (docker-archive:FILE[:NAME:TAG]). The
-    result is an ordinary OCI image: any runtime can still pull it.
+    Both are names in a registry (HOST/REPOSITORY:TAG) or in containerd (containerd:NAME), directories in OCI layout
+    (oci:DIR[:TAG]) or tars of such (oci-archive:FILE[:TAG]); SOURCE may also be what docker save wrote
+    (docker-archive:FILE[:NAME:TAG]). The result is an ordinary OCI image: any runtime can still pull it.
     """
+    name = parse_image(source)
     task = _Task(
-        source=ImageName.parse(source),
-        target=ImageName.parse(target),
-        options=ConvertArguments(**arguments).to_options(),
-        client=ClientSettings(plain_http_hosts=frozenset(plain_http)),
+        source=name,
+        target=parse_image(target),
+        options=ConvertArguments(**arguments).to_options(usual_platforms(name, host_platform())),
+        access=access,
         lines=not as_json,
     )
     result = trio.run(_convert, task)
@@ -58,11 +63,8 @@ def convert(
 
 
 async def _convert(task: _Task) -> ConversionResult:
-    async with (
-        RegistryClient(task.client) as client,
-        open_target(task.target, client) as target,
-    ):
-        source = open_image(task.source, client)
+    async with ImageStores(task.access) as stores, stores.target(task.target) as target:
+        source = stores.open(task.source)
         is_external = task.options.writer.makes_external_toc
         toc_target = target.sibling(TOC_IMAGE_SUFFIX) if is_external else None
         with progress_report(lines=task.lines) as on_event:

@@ -43,8 +43,11 @@ class ConvertArguments:
     threads: int | None
     work_dir: Path | None
 
-    def to_options(self) -> ConversionOptions:
+    def to_options(self, usual_platforms: tuple[Platform, ...] = ()) -> ConversionOptions:
         """What they mean.
+
+        Args:
+            usual_platforms: which images of an index are meant if no option says so; without any, all.
 
         Raises:
             click.UsageError: some of them exclude each other.
@@ -56,7 +59,7 @@ class ConvertArguments:
             raise click.UsageError(str(error)) from None
         options = ConversionOptions(
             writer=writer,
-            platforms=self.platforms,
+            platforms=self.platforms or (() if self.all_platforms else usual_platforms),
             prefetch=self._prefetch(),
             # Lazy layers have their TOC inside, which is not what was asked for; but their diffID stays.
             reuse=self.reuse and not (self.external_toc and not self.keep_diff_id),
@@ -144,7 +147,9 @@ _OPTIONS: Final[Sequence[Callable[[Any], Any]]] = (
         help="Convert only the image for this platform; may be repeated.",
     ),
     click.option(
-        "--all-platforms", is_flag=True, help="Convert all images of an index, as by default."
+        "--all-platforms",
+        is_flag=True,
+        help="Convert all images of an index: the default, but for images in containerd.",
     ),
     click.option(
         "--estargz-chunk-size",

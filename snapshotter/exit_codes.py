@@ -10,6 +10,7 @@ from registry.errors import (
     UnauthorizedError,
     UnreachableError,
 )
+from snapshotter.containerd_errors import ContainerdNotFoundError, ContainerdUnreachableError
 from snapshotter.errors import (
     CommandError,
     ConfigError,
@@ -35,9 +36,11 @@ class ExitCode(IntEnum):
 _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (NotFoundError, ExitCode.NOT_FOUND),
     (NoSuchFileError, ExitCode.NOT_FOUND),
+    (ContainerdNotFoundError, ExitCode.NOT_FOUND),
     (UnauthorizedError, ExitCode.UNAUTHORIZED),
     (UnreachableError, ExitCode.UNREACHABLE),
     (RateLimitedError, ExitCode.UNREACHABLE),
+    (ContainerdUnreachableError, ExitCode.UNREACHABLE),
     (FsServerError, ExitCode.UNREACHABLE),
     (LayerUnavailableError, ExitCode.UNREACHABLE),
     (ConfigError, ExitCode.USAGE),

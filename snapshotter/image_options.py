@@ -1,13 +1,18 @@
 """Options, and rules of showing names, that several commands about images have in common."""
 
+import functools
 import platform
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 import click
 
 from registry.manifest import Platform
 from registry.platforms import normalize_platform, parse_platform
+from registry.settings import ClientSettings
+from snapshotter.containerd_client import ContainerdAddress
+from snapshotter.image_stores import DEFAULT_CONTAINERD, ImageAccess
+from snapshotter.sample_root import is_safe_name
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -44,20 +49,75 @@ def single_platform_option(command: _Command) -> _Command:
     return option(command)
 
 
+def platforms_option(command: _Command) -> _Command:
+    """Adds ``--platform``, as a list of the platforms to look at; empty for all that the image is usually had for."""
+    option = click.option(
+        "--platform",
+        "platforms",
+        type=PlatformType(),
+        multiple=True,
+        help="Look only at the image for this platform; may be repeated.",
+    )
+    return option(command)
+
+
 def host_platform() -> Platform:
     """What this machine runs."""
     return normalize_platform(Platform("linux", platform.machine().lower()))
 
 
-def plain_http_option(command: _Command) -> _Command:
-    """Adds ``--plain-http``."""
-    option = click.option(
+def image_access_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that say how images are got at; the command gets them as ``access``, an ``ImageAccess``."""
+
+    @functools.wraps(command)
+    def with_access(
+        *args: Any,
+        plain_http: tuple[str, ...],
+        containerd_address: str,
+        namespace: str,
+        **rest: Any,
+    ) -> Any:
+        access = ImageAccess(
+            registries=ClientSettings(plain_http_hosts=frozenset(plain_http)),
+            containerd=ContainerdAddress(containerd_address, namespace),
+        )
+        return command(*args, access=access, **rest)
+
+    wrapped: Callable[..., Any] = with_access
+    for option in reversed(_ACCESS_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def safe_name(_context: click.Context, _option: click.Parameter, text: str) -> str:
+    """A click callback that refuses what ``ctr`` might mistake for an option."""
+    if not is_safe_name(text):
+        raise click.BadParameter(f"{text!r} is not a name")
+    return text
+
+
+_ACCESS_OPTIONS: Final[Sequence[Callable[[Any], Any]]] = (
+    click.option(
         "--plain-http",
         metavar="HOST",
         multiple=True,
         help="Registry host[:port] that speaks plain HTTP; may be repeated. Loopback always does.",
-    )
-    return option(command)
+    ),
+    click.option(
+        "--containerd-address",
+        metavar="SOCKET",
+        default=DEFAULT_CONTAINERD.socket,
+        show_default=True,
+        help="The containerd of this machine.",
+    ),
+    click.option(
+        "--namespace",
+        default=DEFAULT_CONTAINERD.namespace,
+        show_default=True,
+        callback=safe_name,
+        help="containerd's namespace.",
+    ),
+)
 
 
 def printable(text: str) -> str:

@@ -1,6 +1,8 @@
 """``pyestargz inspect``: thin; the looking is ``estargz.inspection``'s."""
 
 import json
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -9,11 +11,17 @@ from rich.console import Console
 from rich.table import Table
 
 from estargz.inspection import ImageReport, LayerReport, ManifestReport, TocSummary, inspect_image
-from registry.client import RegistryClient
-from registry.images import ImageName, open_image
-from registry.settings import ClientSettings
+from registry.images import ImageStore
+from registry.manifest import Platform
 from snapshotter.byte_size import format_size
-from snapshotter.image_options import plain_http_option
+from snapshotter.image_options import host_platform, image_access_options, platforms_option
+from snapshotter.image_stores import (
+    ImageAccess,
+    ImageStores,
+    NamedImage,
+    parse_image,
+    usual_platforms,
+)
 
 _SHORT = 19
 _PIPE_WIDTH = 240
@@ -27,26 +35,32 @@ _PIPE_WIDTH = 240
     show_default=True,
     help="Open the table of contents of each layer, or believe the annotations.",
 )
-@plain_http_option
+@platforms_option
+@image_access_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def inspect(*, image: str, check: bool, plain_http: tuple[str, ...], as_json: bool) -> None:
+def inspect(
+    *, image: str, check: bool, platforms: tuple[Platform, ...], access: ImageAccess, as_json: bool
+) -> None:
     """Shows the layers of IMAGE: which can be read lazily, and why the others cannot.
 
-    IMAGE is a name in a registry (HOST/REPOSITORY:TAG), a directory in OCI layout (oci:DIR[:TAG]) or an archive
-    (oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG]).
+    IMAGE is a name in a registry (HOST/REPOSITORY:TAG), a directory in OCI layout (oci:DIR[:TAG]), an archive
+    (oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG]) or a name in containerd (containerd:NAME).
     """
-    name = ImageName.parse(image)
-    settings = ClientSettings(plain_http_hosts=frozenset(plain_http))
-    report = trio.run(_inspect, name, settings, check)
+    name = parse_image(image)
+    platforms = platforms or usual_platforms(name, host_platform())
+    look = partial(inspect_image, check=check, platforms=platforms)
+    report = trio.run(_inspect, name, access, look)
     if as_json:
         click.echo(json.dumps(report_document(str(name), report), indent=2))
     else:
         _print_tables(str(name), report)
 
 
-async def _inspect(name: ImageName, settings: ClientSettings, check: bool) -> ImageReport:  # noqa: FBT001 - trio.run passes positions
-    async with RegistryClient(settings) as client:
-        return await inspect_image(open_image(name, client), check=check)
+async def _inspect(
+    name: NamedImage, access: ImageAccess, look: Callable[[ImageStore], Awaitable[ImageReport]]
+) -> ImageReport:
+    async with ImageStores(access) as stores:
+        return await look(stores.open(name))
 
 
 def report_document(name: str, report: ImageReport) -> dict[str, Any]:

@@ -11,11 +11,9 @@ import trio
 
 from estargz.image_files import ImageFiles, open_files
 from estargz.image_tree import FileNode, walk
-from registry.client import RegistryClient
-from registry.images import ImageName, open_image
 from registry.manifest import Platform
-from registry.settings import ClientSettings
-from snapshotter.image_options import plain_http_option, printable, single_platform_option
+from snapshotter.image_options import image_access_options, printable, single_platform_option
+from snapshotter.image_stores import ImageAccess, ImageStores, NamedImage, parse_image
 
 _TYPE_BITS: Final = {
     "dir": stat.S_IFDIR,
@@ -42,7 +40,7 @@ class _Listed:
     "--layer", type=click.IntRange(min=0), help="Look at this layer alone; 0 is the lowest."
 )
 @single_platform_option
-@plain_http_option
+@image_access_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def ls(  # noqa: PLR0913 - one parameter for each option
     *,
@@ -52,16 +50,14 @@ def ls(  # noqa: PLR0913 - one parameter for each option
     recursive: bool,
     layer: int | None,
     platforms: Sequence[Platform],
-    plain_http: tuple[str, ...],
+    access: ImageAccess,
     as_json: bool,
 ) -> None:
     """Lists the files at PATH in IMAGE, as a container would see them, without downloading it.
 
     All layers must be lazy. IMAGE is named as for convert.
     """
-    name = ImageName.parse(image)
-    settings = ClientSettings(plain_http_hosts=frozenset(plain_http))
-    files = trio.run(_open, name, settings, platforms, layer)
+    files = trio.run(_open, parse_image(image), access, platforms, layer)
     listed = list(_list(files, path, recursive=recursive))
     if as_json:
         documents = [file_document(one.path, one.node) for one in listed]
@@ -72,10 +68,10 @@ def ls(  # noqa: PLR0913 - one parameter for each option
 
 
 async def _open(
-    name: ImageName, settings: ClientSettings, platforms: Sequence[Platform], layer: int | None
+    name: NamedImage, access: ImageAccess, platforms: Sequence[Platform], layer: int | None
 ) -> ImageFiles:
-    async with RegistryClient(settings) as client:
-        return await open_files(open_image(name, client), platforms=platforms, layer=layer)
+    async with ImageStores(access) as stores:
+        return await open_files(stores.open(name), platforms=platforms, layer=layer)
 
 
 def _list(files: ImageFiles, path: str, *, recursive: bool) -> Iterator[_Listed]:

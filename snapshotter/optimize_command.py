@@ -14,15 +14,23 @@ from estargz.image_reading import SourceManifest, read_image
 from estargz.image_selection import config_platform, require_platforms
 from estargz.planning import BlobLayout
 from estargz.prefetching import PrefetchRequest
-from registry.client import RegistryClient
 from registry.hosts import is_loopback
-from registry.images import ImageName, ImageStore, open_image, open_target
+from registry.image_names import ImageName
+from registry.images import ImageStore
+from registry.manifest import Platform
 from registry.platforms import is_platform
 from registry.reference import Reference
-from registry.settings import ClientSettings
 from snapshotter.convert_options import ConvertArguments, layer_options
 from snapshotter.convert_report import progress_report, result_document, summary_lines
-from snapshotter.image_options import host_platform, plain_http_option
+from snapshotter.ctr_client import Ctr
+from snapshotter.image_options import host_platform, image_access_options
+from snapshotter.image_stores import (
+    ImageAccess,
+    ImageStores,
+    NamedImage,
+    parse_image,
+    usual_platforms,
+)
 from snapshotter.sample_container import Limits
 from snapshotter.sample_options import SampleArguments, sample_options, take_sample_arguments
 from snapshotter.sample_report import sample_document, sample_lines, write_record
@@ -32,11 +40,11 @@ from snapshotter.sample_run import Sample, record_sample
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
-    source: ImageName
-    target: ImageName
+    source: NamedImage
+    target: NamedImage
     options: ConversionOptions
     sample: SampleArguments | None
-    plain_http: frozenset[str]
+    access: ImageAccess
     lines: bool
 
 
@@ -47,7 +55,7 @@ class _Task:
 @sample_options
 @layer_options
 @click.option("--no-optimize", is_flag=True, help="Only convert; run nothing.")
-@plain_http_option
+@image_access_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
 def optimize(
     *,
@@ -55,7 +63,7 @@ def optimize(
     target: str,
     command: tuple[str, ...],
     no_optimize: bool,
-    plain_http: tuple[str, ...],
+    access: ImageAccess,
     as_json: bool,
     **arguments: Any,
 ) -> None:
@@ -66,7 +74,8 @@ def optimize(
     comes first. Running needs root, ctr and overlayfs.
     """
     sample = take_sample_arguments(arguments, command)
-    options = ConvertArguments(**arguments).to_options()
+    name = parse_image(source)
+    options = ConvertArguments(**arguments).to_options(usual_platforms(name, host_platform()))
     has_list = options.prefetch != PrefetchRequest()
     if no_optimize and has_list:
         raise click.UsageError("--no-optimize and a list of files exclude each other")
@@ -75,11 +84,11 @@ def optimize(
     if (no_optimize or has_list) and (command or sample.record_out):
         raise click.UsageError("nothing is run, so there is no use for COMMAND or --record-out")
     task = _Task(
-        source=ImageName.parse(source),
-        target=ImageName.parse(target),
+        source=name,
+        target=parse_image(target),
         options=options,
         sample=None if no_optimize or has_list else sample,
-        plain_http=frozenset(plain_http),
+        access=access,
         lines=not as_json,
     )
     recorded, result = trio.run(_optimize, task)
@@ -91,12 +100,8 @@ def optimize(
 
 
 async def _optimize(task: _Task) -> tuple[Sample | None, ConversionResult]:
-    settings = ClientSettings(plain_http_hosts=task.plain_http)
-    async with (
-        RegistryClient(settings) as client,
-        open_target(task.target, client) as target,
-    ):
-        source = open_image(task.source, client)
+    async with ImageStores(task.access) as stores, stores.target(task.target) as target:
+        source = stores.open(task.source)
         options, sample = task.options, None
         if task.sample is not None:
             sample = await _record(task, task.sample, source)
@@ -112,7 +117,7 @@ async def _optimize(task: _Task) -> tuple[Sample | None, ConversionResult]:
 
 
 async def _record(task: _Task, arguments: SampleArguments, source: ImageStore) -> Sample:
-    image = await _runnable_image(source)
+    image = await _runnable_image(source, usual_platforms(task.source, host_platform()))
     limits = Limits(
         period_seconds=arguments.period_seconds,
         wait_on_line=arguments.wait_on_line,
@@ -127,13 +132,13 @@ async def _record(task: _Task, arguments: SampleArguments, source: ImageStore) -
     return sample
 
 
-async def _runnable_image(source: ImageStore) -> SourceManifest:
+async def _runnable_image(source: ImageStore, usual: tuple[Platform, ...]) -> SourceManifest:
     """The image for this machine; what is recorded does not count for others.
 
     Raises:
         PlatformError: there is none.
     """
-    images = (await read_image(source)).manifests
+    images = (await read_image(source, platforms=usual)).manifests
     platforms = [config_platform(image.config) for image in images]
     host = host_platform()
     require_platforms(platforms, [host])
@@ -146,14 +151,15 @@ async def _runnable_image(source: ImageStore) -> SourceManifest:
 
 def _unpacking(task: _Task, arguments: SampleArguments, image: SourceManifest) -> Unpacking:
     name, plain_http = "", False
-    match task.source.location:
-        case Reference(host=host, repository=repository):
+    match task.source:
+        case ImageName(Reference(host=host, repository=repository)):
             name = f"{host}/{repository}@{image.digest}"
-            plain_http = is_loopback(host) or host in task.plain_http
+            plain_http = is_loopback(host) or host in task.access.registries.plain_http_hosts
         case _:
             pass
+    containerd = task.access.containerd
     return Unpacking(
-        ctr=arguments.ctr,
+        ctr=Ctr(containerd.socket, containerd.namespace),
         snapshotter=arguments.snapshotter,
         name=name,
         plain_http=plain_http,

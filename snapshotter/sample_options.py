@@ -8,8 +8,7 @@ from typing import Any, Final, TypeVar
 import click
 import msgspec
 
-from snapshotter.ctr_client import Ctr
-from snapshotter.sample_root import is_safe_name
+from snapshotter.image_options import safe_name
 from snapshotter.sample_spec import RunOptions
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -21,7 +20,6 @@ class SampleArguments:
     """What the options of ``sample_options`` were given.
 
     Attributes:
-        ctr: where containerd is.
         snapshotter: what unpacks the image there.
         run: what is run in it.
         period_seconds: for how long at most.
@@ -29,7 +27,6 @@ class SampleArguments:
         record_out: where the record goes; None for nowhere.
     """
 
-    ctr: Ctr
     snapshotter: str
     run: RunOptions
     period_seconds: float
@@ -49,7 +46,6 @@ def take_sample_arguments(arguments: dict[str, Any], command: Sequence[str]) -> 
         host_network=given["net_host"],
     )
     return SampleArguments(
-        ctr=Ctr(given["containerd_address"], given["namespace"]),
         snapshotter=given["containerd_snapshotter"],
         run=run,
         period_seconds=given["period"],
@@ -63,12 +59,6 @@ def sample_options(command: _Command) -> _Command:
     for option in reversed(list(_OPTIONS.values())):
         command = option(command)
     return command
-
-
-def _safe_name(_context: click.Context, _option: click.Parameter, text: str) -> str:
-    if not is_safe_name(text):
-        raise click.BadParameter(f"{text!r} is not a name")
-    return text
 
 
 def _words(
@@ -99,26 +89,12 @@ def _absolute(_context: click.Context, _option: click.Parameter, text: str) -> s
 
 
 _OPTIONS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "containerd_address": click.option(
-        "--containerd-address",
-        metavar="SOCKET",
-        default="/run/containerd/containerd.sock",
-        show_default=True,
-        help="The containerd that runs the image.",
-    ),
-    "namespace": click.option(
-        "--namespace",
-        default="default",
-        show_default=True,
-        callback=_safe_name,
-        help="Its namespace.",
-    ),
     "containerd_snapshotter": click.option(
         "--snapshotter",
         "containerd_snapshotter",
         default="overlayfs",
         show_default=True,
-        callback=_safe_name,
+        callback=safe_name,
         help="What unpacks the image there; it must mount with overlayfs.",
     ),
     "period": click.option(

@@ -10,57 +10,61 @@ import click
 import trio
 
 from estargz.verification import ImageVerdict, LayerVerdict, verify_image
-from registry.client import RegistryClient
-from registry.images import ImageName, open_image
 from registry.manifest import Platform
-from registry.settings import ClientSettings
 from snapshotter.byte_size import format_size
 from snapshotter.exit_codes import ExitCode
-from snapshotter.image_options import PlatformType, plain_http_option, printable
+from snapshotter.image_options import (
+    host_platform,
+    image_access_options,
+    platforms_option,
+    printable,
+)
+from snapshotter.image_stores import (
+    ImageAccess,
+    ImageStores,
+    NamedImage,
+    parse_image,
+    usual_platforms,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
-    image: ImageName
+    image: NamedImage
     platforms: tuple[Platform, ...]
     work_directory: Path | None
-    client: ClientSettings
+    access: ImageAccess
     lines: bool
 
 
 @click.command()
 @click.argument("image")
-@click.option(
-    "--platform",
-    "platforms",
-    type=PlatformType(),
-    multiple=True,
-    help="Verify only the image for this platform; may be repeated.",
-)
+@platforms_option
 @click.option(
     "--work-dir",
     type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
     help="Where temporary files go; they need as much room as one layer, packed and unpacked.",
 )
-@plain_http_option
+@image_access_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
 def verify(
     *,
     image: str,
     platforms: tuple[Platform, ...],
     work_dir: Path | None,
-    plain_http: tuple[str, ...],
+    access: ImageAccess,
     as_json: bool,
 ) -> int:
     """Proves that IMAGE is the same whether it is mounted lazily or pulled; says what differs, and ends with 1 then.
 
     The whole image is downloaded once. IMAGE is named as for convert.
     """
+    name = parse_image(image)
     task = _Task(
-        image=ImageName.parse(image),
-        platforms=platforms,
+        image=name,
+        platforms=platforms or usual_platforms(name, host_platform()),
         work_directory=work_dir,
-        client=ClientSettings(plain_http_hosts=frozenset(plain_http)),
+        access=access,
         lines=not as_json,
     )
     verdict = trio.run(_verify, task)
@@ -78,9 +82,9 @@ async def _verify(task: _Task) -> ImageVerdict:
         if task.lines:
             click.echo("\n".join(_lines(layer)))
 
-    async with RegistryClient(task.client) as client:
+    async with ImageStores(task.access) as stores:
         return await verify_image(
-            open_image(task.image, client),
+            stores.open(task.image),
             platforms=task.platforms,
             work_directory=task.work_directory,
             on_verdict=show,

@@ -1,5 +1,6 @@
-"""A snapshotter over a fake layer server, called directly and through a real gRPC socket."""
+"""A snapshotter over a fake layer server, called directly and through a real gRPC socket; and a real containerd."""
 
+import itertools
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +12,15 @@ from typing import Literal
 import grpc
 import pytest
 
+from snapshotter.containerd_client import ContainerdAddress
 from snapshotter.directories import SnapshotDirectories
 from snapshotter.lazy_layers import LazyLayers
 from snapshotter.proto import snapshots_pb2_grpc
 from snapshotter.records import SnapshotRecords
 from snapshotter.service import SnapshotsService
 from snapshotter.snapshots import Snapshots
+from tests.e2e.containerd import Containerd
+from tests.e2e.ctr import Ctr
 from tests.fakes.layer_server import FakeLayerServer
 from tests.snapshotter.remote_snapshots import RemoteSnapshots
 
@@ -91,3 +95,25 @@ def committed(
 
 def names(snapshots: Snapshots | RemoteSnapshots, *filters: str) -> set[str]:
     return {record.name for record in snapshots.walk(filters)}
+
+
+_namespaces = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def running_containerd() -> Iterator[Containerd]:
+    """A real containerd, for all tests of this folder."""
+    with Containerd() as containerd:
+        yield containerd
+
+
+@pytest.fixture
+def ctr(running_containerd: Containerd) -> Ctr:
+    """The client of an empty namespace of it."""
+    return running_containerd.ctr(namespace=f"test-{next(_namespaces)}")
+
+
+@pytest.fixture
+def containerd_address(ctr: Ctr) -> ContainerdAddress:
+    """The same namespace, as our client is told of it."""
+    return ContainerdAddress(str(ctr.socket), ctr.namespace)

@@ -4,7 +4,6 @@ from typing import Any
 import click
 import pytest
 
-from snapshotter.ctr_client import Ctr
 from snapshotter.sample_options import SampleArguments, sample_options, take_sample_arguments
 from snapshotter.sample_spec import RunOptions
 
@@ -25,7 +24,6 @@ def _parse(*words: str) -> SampleArguments:
 
 def test_defaults() -> None:
     assert _parse() == SampleArguments(
-        ctr=Ctr("/run/containerd/containerd.sock", "default"),
         snapshotter="overlayfs",
         run=RunOptions(command=("x",)),
         period_seconds=10,
@@ -36,12 +34,11 @@ def test_defaults() -> None:
 
 def test_every_option() -> None:
     assert _parse(
-        *("--containerd-address", "/c.sock", "--namespace", "k8s.io", "--snapshotter", "stargz"),
+        *("--snapshotter", "stargz"),
         *("--entrypoint", '["a", "b c"]', "--env", "A=1", "--env", "B=", "--cwd", "/w"),
         *("--user", "u:g", "--net-host", "--period", "1.5", "--wait-on-line", "up"),
         *("--record-out", "record"),
     ) == SampleArguments(
-        ctr=Ctr("/c.sock", "k8s.io"),
         snapshotter="stargz",
         run=RunOptions(
             entrypoint=("a", "b c"),
@@ -70,7 +67,6 @@ def test_an_entry_point_in_one_word_and_none() -> None:
         ("--env", "=1"),
         ("--cwd", "w"),
         ("--period", "0"),
-        ("--namespace", "-x"),
         ("--snapshotter", ""),
     ],
 )

@@ -18,6 +18,7 @@ import trio
 from registry.auth import Challenge, choose_challenge, parse_challenges, parse_token, token_url
 from registry.counters import Counters
 from registry.credentials import docker_config_path, find_credentials
+from registry.endpoints import Endpoint
 from registry.errors import BadResponseError, ContentError, RegistryError, UnauthorizedError
 from registry.hosts import resolve_url
 from registry.reference import Repository
@@ -37,8 +38,9 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What one token covers."""
+    """What one token covers, and where it is good."""
 
+    endpoint: Endpoint
     repository: Repository
     access: Access
 
@@ -78,7 +80,7 @@ class Authorizer:
     def __init__(self, transport: Transport, counters: Counters) -> None:
         self._transport = transport
         self._counters = counters
-        self._hosts: dict[str, _Host] = {}
+        self._hosts: dict[Endpoint, _Host] = {}
         self._grants: dict[Scope, _Grant] = {}
         self._flights: dict[Scope, _Flight] = {}
 
@@ -86,9 +88,9 @@ class Authorizer:
         return f"<Authorizer {len(self._hosts)} hosts, {len(self._grants)} tokens>"
 
     @contextlib.asynccontextmanager
-    async def knocking(self, host: str) -> AsyncIterator[None]:
+    async def knocking(self, endpoint: Endpoint) -> AsyncIterator[None]:
         """Lets one request to an unknown host go alone; the others enter when it is over, however it ended."""
-        state = self._hosts.setdefault(host, _Host())
+        state = self._hosts.setdefault(endpoint, _Host())
         if state.known:
             yield
         elif state.knocked is not None:
@@ -102,9 +104,9 @@ class Authorizer:
                 state.knocked.set()
                 state.knocked = None
 
-    def learn(self, host: str, response: Response) -> None:
-        """Takes from a registry's answer how it wants to be asked."""
-        state = self._hosts.setdefault(host, _Host())
+    def learn(self, endpoint: Endpoint, response: Response) -> None:
+        """Takes from a server's answer how it wants to be asked."""
+        state = self._hosts.setdefault(endpoint, _Host())
         if response.status == 401:  # noqa: PLR2004 - HTTP's number for it
             header = response.header("WWW-Authenticate") or ""
             state.challenge = choose_challenge(parse_challenges(header))
@@ -123,7 +125,7 @@ class Authorizer:
             CredentialsError: the docker configuration is broken.
             RegistryError: the token server refused, or failed.
         """
-        challenge = self._hosts.setdefault(scope.repository.host, _Host()).challenge
+        challenge = self._hosts.setdefault(scope.endpoint, _Host()).challenge
         if challenge is None:
             return None
         while True:
@@ -158,8 +160,7 @@ class Authorizer:
             del self._grants[min(self._grants, key=lambda kept: self._grants[kept].expires_at)]
 
     async def _obtain(self, scope: Scope, challenge: Challenge) -> _Grant:
-        host = scope.repository.host
-        find = partial(find_credentials, host, path=docker_config_path())
+        find = partial(find_credentials, scope.endpoint.login, path=docker_config_path())
         credentials = await trio.to_thread.run_sync(find)
         basic = None if credentials is None else credentials.authorization
         if challenge.scheme == "basic":
@@ -170,8 +171,11 @@ class Authorizer:
         started = trio.current_time()
         url = token_url(challenge, scope=str(scope))
         self._check_realm(scope, url)
-        headers = {} if basic is None else {"Authorization": basic}
-        response = await self._transport.send(Request("GET", url, headers))
+        headers = scope.endpoint.headers_for(url)
+        if basic is not None:
+            headers["Authorization"] = basic
+        connection = scope.endpoint.connection_to(url)
+        response = await self._transport.send(Request("GET", url, headers, connection=connection))
         try:
             if response.status != 200:  # noqa: PLR2004 - HTTP's number for it
                 raise _refusal(scope, await response.refusal(host=response.host))
@@ -186,15 +190,14 @@ class Authorizer:
 
     def _check_realm(self, scope: Scope, url: str) -> None:
         """Credentials go over plain HTTP only where the registry itself is spoken to that way."""
-        host = scope.repository.host
-        schemes = {urlsplit(self._transport.api_url(host)).scheme, "https"}
+        schemes = {urlsplit(scope.endpoint.base_url).scheme, "https"}
         if resolve_url(url, url) is None:
             detail = "the address of its token server is malformed"
         elif urlsplit(url).scheme not in schemes:
             detail = "its token server is not behind TLS"
         else:
             return
-        raise BadResponseError(host, detail=detail, retryable=False)
+        raise BadResponseError(scope.endpoint.login, detail=detail, retryable=False)
 
 
 def _refusal(scope: Scope, error: RegistryError) -> RegistryError:
@@ -203,5 +206,5 @@ def _refusal(scope: Scope, error: RegistryError) -> RegistryError:
         return error
     detail = f"token server {error.host}: {error.detail}"
     return UnauthorizedError(
-        scope.repository.host, status=error.status, code=error.code, detail=detail, url=error.url
+        scope.endpoint.login, status=error.status, code=error.code, detail=detail, url=error.url
     )

@@ -21,8 +21,11 @@ from typing import Final, Self
 from registry.authorizer import Access, Authorizer
 from registry.counters import ClientStatistics, Counters
 from registry.digest import Digest
+from registry.endpoint_health import EndpointState
+from registry.endpoints import Capability
 from registry.errors import BadResponseError, InvalidDigestError, InvalidReferenceError
 from registry.exchange import Call, Exchange
+from registry.host_lookup import HostLookup
 from registry.manifest import INDEX_TYPES, MANIFEST_TYPES, RawManifest
 from registry.ranges import BlobRange
 from registry.reading import BlobReading, find_blob_size, read_tail
@@ -45,8 +48,8 @@ _ACCEPT: Final = ", ".join(sorted(MANIFEST_TYPES | INDEX_TYPES))
 class RegistryClient:
     """Speaks to every registry there is, through one pool of connections; an async context manager on trio.
 
-    All methods raise ``RegistryError`` and its subclasses, and ``CredentialsError`` where a registry wants credentials
-    and the docker configuration is broken.
+    All methods raise ``RegistryError`` and its subclasses, ``CredentialsError`` where a registry wants credentials
+    and the docker configuration is broken, and ``HostsError`` where a file about the registry's hosts is.
     """
 
     def __init__(self, settings: ClientSettings | None = None) -> None:
@@ -71,6 +74,15 @@ class RegistryClient:
     def __repr__(self) -> str:
         return f"<RegistryClient {self.statistics()}>"
 
+    @property
+    def hosts(self) -> HostLookup:
+        """Which endpoints registries have."""
+        return self._exchange.hosts
+
+    def endpoint_states(self) -> tuple[EndpointState, ...]:
+        """The endpoints that failed lately and are asked last for a while."""
+        return self._exchange.endpoint_states()
+
     def statistics(self) -> ClientStatistics:
         """What this client has done so far."""
         return self._counters.snapshot()
@@ -86,7 +98,8 @@ class RegistryClient:
             RegistryError: as the registry answered.
         """
         path = _manifest_path(repository, tag_or_digest)
-        call = Call("GET", repository, path, headers={"Accept": _ACCEPT})
+        needs = Capability.PULL if isinstance(tag_or_digest, Digest) else Capability.RESOLVE
+        call = Call("GET", repository, path, headers={"Accept": _ACCEPT}, needs=needs)
         return await self._exchange.retrying(lambda: self._fetch_manifest_once(call, tag_or_digest))
 
     async def read_range(
@@ -131,6 +144,13 @@ class RegistryClient:
             RegistryError: as the registry answered.
         """
         return await find_blob_size(self._exchange, repository, digest, access=Access.PULL)
+
+    def distrust(self, repository: Repository, digest: Digest) -> None:
+        """Tells that bytes of a blob, as read the last time, were not what its digest says.
+
+        Where the registry has other endpoints, they are asked first for a while.
+        """
+        self._exchange.distrust(repository, digest)
 
     async def push_blob(
         self,

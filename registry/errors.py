@@ -8,7 +8,9 @@
     │   ├── UnreachableError     it could not be talked to
     │   │   └── UntrustedError   it could not prove who it is
     │   └── BadResponseError     it answered, but not what was asked
-    ├── CredentialsError         the docker configuration cannot be read
+    ├── CredentialsError         a source of credentials cannot be used
+    ├── HostsError               how a registry is reached is configured wrongly
+    ├── TlsFileError             a certificate or a key cannot be used
     ├── InvalidReferenceError    a name that is none
     ├── InvalidDigestError       a digest that is none
     ├── InvalidManifestError     a manifest that is none
@@ -49,6 +51,7 @@ class RegistryError(ContentError):
         url: what was asked for, without its query (which may hold a signature), or empty.
         retryable: whether the same request may well succeed a little later.
         retry_after_seconds: how long the registry asked us to wait, if it did.
+        others: why the other endpoints of the same registry did not help.
     """
 
     problem: ClassVar[str] = "failed at"
@@ -73,12 +76,35 @@ class RegistryError(ContentError):
         self.url = url.partition("?")[0]
         self.retryable = self.retryable_by_default if retryable is None else retryable
         self.retry_after_seconds = retry_after_seconds
+        self.others: tuple[RegistryError, ...] = ()
         super().__init__(host, status, self.code, self.detail)
 
     def __str__(self) -> str:
         said = " ".join(_filled([str(self.status or ""), self.code, self.detail]))
         what = f"registry {self.host} {self.problem}"
-        return f"{what} {self._subject()}({said or 'no details'}): {self.advice_text()}"
+        mirrors = ", ".join(error.reason() for error in self.others)
+        others = f"; its other endpoints failed too: {mirrors}" if mirrors else ""
+        return f"{what} {self._subject()}({said or 'no details'}): {self.advice_text()}{others}"
+
+    def reason(self) -> str:
+        """Who failed, and what it said, in short."""
+        said = " ".join(_filled([str(self.status or ""), self.code, self.detail]))
+        return f"{self.host} ({said})" if said else self.host
+
+    def after(self, others: "tuple[RegistryError, ...]", *, retryable: bool) -> "RegistryError":
+        """The same error, with what the other endpoints of the same registry said."""
+        copy = type(self)(
+            self.host,
+            status=self.status,
+            code=self.code,
+            detail=self.detail,
+            url=self.url,
+            retryable=retryable,
+            retry_after_seconds=self.retry_after_seconds,
+        )
+        copy.others = others
+        copy.__cause__ = self.__cause__
+        return copy
 
     def _subject(self) -> str:
         return f"{self.url} " if self.url else ""
@@ -154,6 +180,45 @@ class CredentialsError(ContentError):
         return (
             f"cannot take credentials from {self.path} ({self.reason}): repair or remove the file"
         )
+
+
+class HostsError(ContentError):
+    """A file that says how registries are reached cannot be used.
+
+    Attributes:
+        path: the file.
+        key: what in it is wrong, with dots between tables; empty where it is the whole file.
+        reason: why.
+    """
+
+    def __init__(self, path: Path, key: str, reason: str) -> None:
+        self.path = path
+        self.key = one_line(key)
+        self.reason = one_line(reason)
+        super().__init__(path, self.key, self.reason)
+
+    def __str__(self) -> str:
+        where = f"{self.path}: {self.key}" if self.key else str(self.path)
+        return f"registry hosts cannot be read from {where} ({self.reason}): repair the file"
+
+
+class TlsFileError(ContentError):
+    """A certificate or a key cannot be used.
+
+    Attributes:
+        path: the file.
+        key: which setting names it: ``ca`` or ``client``.
+        reason: why.
+    """
+
+    def __init__(self, path: Path, key: str, reason: str) -> None:
+        self.path = path
+        self.key = key
+        self.reason = one_line(reason)
+        super().__init__(path, key, self.reason)
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot be used for TLS ({self.reason}): put a PEM file there"
 
 
 class InvalidReferenceError(ContentError):

@@ -1,10 +1,12 @@
-"""One question to a registry, with all that may happen before the answer: a token, redirects, a second attempt.
+"""One question to a registry, with all that may happen before the answer: a token, redirects, another endpoint, a second attempt.
 
-``open`` is one attempt. ``retrying`` repeats attempts that failed with something temporary.
+``open`` is one attempt: each endpoint of the registry is asked until one gives a good answer. ``retrying`` repeats attempts that
+failed with something temporary.
 """
 
 import contextlib
 import random
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -14,9 +16,12 @@ import trio
 from registry.authorizer import Access, Authorizer, Scope
 from registry.counters import Counters
 from registry.digest import Digest
+from registry.endpoint_health import EndpointHealth, EndpointState, join_failures
+from registry.endpoints import Capability, Endpoint
 from registry.errors import BadResponseError, RegistryError, UnreachableError
-from registry.hosts import origin, resolve_url
-from registry.redirects import MAX_HOPS, REDIRECT_STATUSES, RedirectMemory
+from registry.host_lookup import HostLookup
+from registry.hosts import resolve_url
+from registry.redirects import MAX_HOPS, MAX_REMEMBERED, REDIRECT_STATUSES, RedirectMemory
 from registry.reference import Repository
 from registry.retry import pause_before_retry
 from registry.settings import ClientSettings
@@ -38,6 +43,7 @@ class Call:
         headers: what to add to the request.
         content: the request's body.
         access: what the token must allow.
+        needs: what an endpoint that is only read from must be capable of.
         expected: the statuses of a good answer.
         blob: the blob asked for, where the redirect to it is worth remembering.
     """
@@ -48,13 +54,18 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | BodySource | None = None
     access: Access = Access.PULL
+    needs: Capability = Capability.PULL
     expected: frozenset[int] = frozenset({200})
     blob: Digest | None = None
 
     @property
-    def scope(self) -> Scope:
+    def subject(self) -> tuple[Repository, Digest] | None:
+        """What an endpoint may lack, or have wrongly, though it is sound."""
+        return None if self.blob is None else (self.repository, self.blob)
+
+    def scope(self, endpoint: Endpoint) -> Scope:
         """What a token for this must cover."""
-        return Scope(self.repository, self.access)
+        return Scope(endpoint, self.repository, self.access)
 
 
 class Exchange:
@@ -68,10 +79,13 @@ class Exchange:
         counters: Counters,
     ) -> None:
         self.settings = settings
+        self.hosts = HostLookup(settings.hosts, plain_http_hosts=settings.plain_http_hosts)
+        self._health = EndpointHealth()
         self._transport = transport
         self._authorizer = authorizer
         self._counters = counters
         self._redirects = RedirectMemory()
+        self._givers: OrderedDict[tuple[Repository, Digest], Endpoint] = OrderedDict()
 
     async def retrying(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Awaits an attempt, again after temporary failures; the last failure is raised."""
@@ -102,108 +116,163 @@ class Exchange:
 
     @contextlib.asynccontextmanager
     async def open(self, call: Call) -> AsyncIterator[Response]:
-        """Asks once, and holds the answer open; it has one of the expected statuses.
+        """Asks one endpoint after the other, and holds the first good answer open; it has one of the expected statuses.
 
         Raises:
             CredentialsError: the docker configuration is broken.
+            HostsError: how the registry is reached is configured wrongly.
             RegistryError: there was no answer, or no good one.
         """
-        response = await self._ask(call)
+        endpoint, response = await self._ask_any(call)
         try:
-            if response.status not in call.expected:
-                raise await self._refusal(call, response)
-            self._remember(call, response)
+            self._remember(call, endpoint, response)
             yield response
-        except RegistryError:
-            # Also what the reader of the body found out: the next attempt asks the registry itself.
-            self._forget(call, response.url)
+        except RegistryError as error:
+            # What the reader of the body found out: the next attempt asks the registry itself, or another endpoint.
+            self._forget(call, endpoint, response.url)
+            self._set_back(call, endpoint, error)
             raise
         finally:
             await response.aclose()
 
-    async def _ask(self, call: Call) -> Response:
-        target = call.blob and self._redirects.recall(call.repository, call.blob)
+    def distrust(self, repository: Repository, blob: Digest) -> None:
+        """The endpoint that gave bytes of a blob the last time gave wrong ones: others are asked first for a while."""
+        endpoint = self._givers.pop((repository, blob), None)
+        if endpoint is not None:
+            self._redirects.forget_blob((endpoint, repository, blob))
+            error = BadResponseError(endpoint.host, detail="bytes with another digest")
+            subject = repository, blob
+            self._health.failed(endpoint, error, subject=subject, now=trio.current_time())
+
+    def endpoint_states(self) -> tuple[EndpointState, ...]:
+        """The endpoints that failed lately and are asked last for a while."""
+        return self._health.states(now=trio.current_time())
+
+    async def _ask_any(self, call: Call) -> tuple[Endpoint, Response]:
+        sound, set_back = self._health.order(
+            await self._candidates(call), subject=call.subject, now=trio.current_time()
+        )
+        failures: dict[Endpoint, RegistryError] = {}
+        for endpoint in (*sound, *set_back):
+            try:
+                response = await self._ask_one(call, endpoint)
+            except RegistryError as error:
+                self._set_back(call, endpoint, error)
+                failures[endpoint] = error
+            else:
+                self._health.answered(endpoint)
+                return endpoint, response
+        raise join_failures(failures, known_to_fail=frozenset(set_back))
+
+    async def _candidates(self, call: Call) -> tuple[Endpoint, ...]:
+        """Who may be asked. What is pushed must end up in one place: the first endpoint that takes it."""
+        known = await self.hosts.endpoints(call.repository.host)
+        needs = Capability.PUSH if call.access is Access.PUSH else call.needs
+        capable = tuple(endpoint for endpoint in known if needs in endpoint.capabilities)
+        if not capable:
+            detail = f"no endpoint of it may be used to {needs.value}: see its hosts.toml"
+            raise UnreachableError(call.repository.host, detail=detail, retryable=False)
+        return capable[:1] if needs is Capability.PUSH else capable
+
+    def _set_back(self, call: Call, endpoint: Endpoint, error: RegistryError) -> None:
+        self._health.failed(endpoint, error, subject=call.subject, now=trio.current_time())
+
+    async def _ask_one(self, call: Call, endpoint: Endpoint) -> Response:
+        response = await self._ask(call, endpoint)
+        if response.status in call.expected:
+            return response
+        try:
+            raise await self._refusal(endpoint, response)
+        finally:
+            self._forget(call, endpoint, response.url)
+            await response.aclose()
+
+    async def _ask(self, call: Call, endpoint: Endpoint) -> Response:
+        target = call.blob and self._redirects.recall((endpoint, call.repository, call.blob))
         if target:
-            response = await self._ask_target(call, target)
+            response = await self._ask_target(call, endpoint, target)
             if response is not None:
                 return response
-        response = await self._ask_registry(call, self._url(call))
+        response = await self._ask_registry(call, endpoint)
         hops = 0
         while response.status in REDIRECT_STATUSES and call.method in {"GET", "HEAD"}:
             hops += 1
-            response = await self._follow(call, response, hops=hops)
+            response = await self._follow(call, endpoint, response, hops=hops)
         return response
 
-    async def _ask_target(self, call: Call, target: str) -> Response | None:
+    async def _ask_target(self, call: Call, endpoint: Endpoint, target: str) -> Response | None:
         """Asks where the blob was found the last time; None where it must be looked for anew."""
         try:
-            header = await self._authorization(call, target)
-            response = await self._send(call, target, authorization=header)
+            header = await self._authorization(call, endpoint, target)
+            response = await self._send(call, endpoint, target, authorization=header)
         except UnreachableError:
-            self._forget(call, target)
+            self._forget(call, endpoint, target)
             return None
         if response.status in call.expected:
             return response
-        self._forget(call, target)
+        self._forget(call, endpoint, target)
         await response.discard()
         return None
 
-    async def _ask_registry(self, call: Call, url: str) -> Response:
-        host = call.repository.host
-        async with self._authorizer.knocking(host):
-            header = await self._authorization(call, url)
-            response = await self._send(call, url, authorization=header)
-            if not self._is_registry(call, url):
+    async def _ask_registry(self, call: Call, endpoint: Endpoint) -> Response:
+        url = call.path if "://" in call.path else endpoint.url(call.path)
+        async with self._authorizer.knocking(endpoint):
+            header = await self._authorization(call, endpoint, url)
+            response = await self._send(call, endpoint, url, authorization=header)
+            if not endpoint.owns(url):
                 return response
-            self._authorizer.learn(host, response)
+            self._authorizer.learn(endpoint, response)
         if response.status != _UNAUTHORIZED:
             return response
         await response.discard()
-        self._authorizer.reject(call.scope, header)
-        renewed = await self._authorization(call, url)
+        self._authorizer.reject(call.scope(endpoint), header)
+        renewed = await self._authorization(call, endpoint, url)
         if renewed is None or renewed == header:
             return response
-        return await self._send(call, url, authorization=renewed)
+        return await self._send(call, endpoint, url, authorization=renewed)
 
-    async def _follow(self, call: Call, response: Response, *, hops: int) -> Response:
+    async def _follow(
+        self, call: Call, endpoint: Endpoint, response: Response, *, hops: int
+    ) -> Response:
         await response.discard()
         target = resolve_url(response.url, response.header("Location") or "")
         if target is None or hops > MAX_HOPS:
             detail = "too many redirects" if target else "a redirect to nowhere"
             raise BadResponseError(response.host, url=response.url, detail=detail)
-        return await self._send(call, target, authorization=await self._authorization(call, target))
+        header = await self._authorization(call, endpoint, target)
+        return await self._send(call, endpoint, target, authorization=header)
 
-    async def _send(self, call: Call, url: str, *, authorization: str | None = None) -> Response:
-        headers = dict(call.headers)
+    async def _send(
+        self, call: Call, endpoint: Endpoint, url: str, *, authorization: str | None = None
+    ) -> Response:
+        headers = {**endpoint.headers_for(url), **call.headers}
         if authorization is not None:
             headers["Authorization"] = authorization
-        return await self._transport.send(Request(call.method, url, headers, call.content))
-
-    async def _authorization(self, call: Call, url: str) -> str | None:
-        """Authorization is for the registry alone, wherever it sends us."""
-        if not self._is_registry(call, url):
-            return None
-        return await self._authorizer.authorization(call.scope)
-
-    async def _refusal(self, call: Call, response: Response) -> RegistryError:
-        redirected = not self._is_registry(call, response.url)
-        host = response.host if redirected else call.repository.host
-        return await response.refusal(host=host, redirected=redirected)
-
-    def _url(self, call: Call) -> str:
-        return (
-            self._transport.api_url(call.repository.host) + call.path
-            if "://" not in call.path
-            else call.path
+        connection = endpoint.connection_to(url)
+        return await self._transport.send(
+            Request(call.method, url, headers, call.content, connection)
         )
 
-    def _is_registry(self, call: Call, url: str) -> bool:
-        return origin(url) == origin(self._transport.api_url(call.repository.host))
+    async def _authorization(self, call: Call, endpoint: Endpoint, url: str) -> str | None:
+        """Authorization is for the endpoint alone, wherever it sends us."""
+        if not endpoint.owns(url):
+            return None
+        return await self._authorizer.authorization(call.scope(endpoint))
 
-    def _remember(self, call: Call, response: Response) -> None:
-        if call.blob is not None and response.url != self._url(call):
-            self._redirects.remember(call.repository, call.blob, response.url)
+    async def _refusal(self, endpoint: Endpoint, response: Response) -> RegistryError:
+        redirected = not endpoint.owns(response.url)
+        host = response.host if redirected else endpoint.login
+        return await response.refusal(host=host, redirected=redirected)
 
-    def _forget(self, call: Call, url: str) -> None:
+    def _remember(self, call: Call, endpoint: Endpoint, response: Response) -> None:
+        if call.blob is None:
+            return
+        self._givers[call.repository, call.blob] = endpoint
+        while len(self._givers) > MAX_REMEMBERED:
+            self._givers.popitem(last=False)
+        if response.url != endpoint.url(call.path):
+            self._redirects.remember((endpoint, call.repository, call.blob), response.url)
+
+    def _forget(self, call: Call, endpoint: Endpoint, url: str) -> None:
         if call.blob is not None:
-            self._redirects.forget(call.repository, call.blob, url)
+            self._redirects.forget((endpoint, call.repository, call.blob), url)

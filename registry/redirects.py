@@ -4,11 +4,16 @@ from collections import OrderedDict
 from typing import Final
 
 from registry.digest import Digest
+from registry.endpoints import Endpoint
 from registry.reference import Repository
 
 MAX_REMEMBERED: Final = 4096
 MAX_HOPS: Final = 5
 REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
+
+
+# A blob of a repository, as one endpoint has it.
+BlobAt = tuple[Endpoint, Repository, Digest]
 
 
 class RedirectMemory:
@@ -19,26 +24,30 @@ class RedirectMemory:
 
     def __init__(self, *, max_entries: int = MAX_REMEMBERED) -> None:
         self._max_entries = max_entries
-        self._targets: OrderedDict[tuple[Repository, Digest], str] = OrderedDict()
+        self._targets: OrderedDict[BlobAt, str] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"<RedirectMemory {len(self._targets)} targets>"
 
-    def recall(self, repository: Repository, digest: Digest) -> str | None:
+    def recall(self, blob: BlobAt) -> str | None:
         """Where the blob was found the last time."""
-        target = self._targets.get((repository, digest))
+        target = self._targets.get(blob)
         if target is not None:
-            self._targets.move_to_end((repository, digest))
+            self._targets.move_to_end(blob)
         return target
 
-    def remember(self, repository: Repository, digest: Digest, url: str) -> None:
+    def remember(self, blob: BlobAt, url: str) -> None:
         """Keeps where the blob was found."""
-        self._targets[repository, digest] = url
-        self._targets.move_to_end((repository, digest))
+        self._targets[blob] = url
+        self._targets.move_to_end(blob)
         while len(self._targets) > self._max_entries:
             self._targets.popitem(last=False)
 
-    def forget(self, repository: Repository, digest: Digest, url: str) -> None:
+    def forget_blob(self, blob: BlobAt) -> None:
+        """Drops whatever is known of a blob."""
+        self._targets.pop(blob, None)
+
+    def forget(self, blob: BlobAt, url: str) -> None:
         """Drops a target that failed, unless somebody has found a better one meanwhile."""
-        if self._targets.get((repository, digest)) == url:
-            del self._targets[repository, digest]
+        if self._targets.get(blob) == url:
+            del self._targets[blob]

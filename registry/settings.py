@@ -1,8 +1,10 @@
 """How the client behaves towards registries."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from registry.host_settings import HostSettings
 from registry.manifest import MAX_MANIFEST_BYTES
+from registry.proxies import ProxySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,8 @@ class ClientSettings:
         max_unranged_bytes: how much of a blob is read through where a server ignores the range asked for.
         max_connections: how many connections may be open at a time.
         plain_http_hosts: hosts (with their ports) spoken to without TLS. Loopback hosts always are, as containerd does.
+        hosts: where mirrors, certificates and the like are configured.
+        proxies: what requests go through; None: what the environment says.
     """
 
     connect_timeout_seconds: float = 10.0
@@ -32,6 +36,8 @@ class ClientSettings:
     max_unranged_bytes: int = 8 << 20
     max_connections: int = 128
     plain_http_hosts: frozenset[str] = frozenset()
+    hosts: HostSettings = field(default_factory=HostSettings)
+    proxies: ProxySettings | None = None
 
     def __post_init__(self) -> None:
         if self.attempts < 1:

@@ -6,6 +6,7 @@ the network leave as ``UnreachableError``, bodies that are cut as ``BadResponseE
 
 import contextlib
 import logging
+import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,10 +18,12 @@ from urllib.parse import urlsplit
 import httpx
 
 from registry.counters import Counters
+from registry.endpoints import Connection
 from registry.errors import BadResponseError, RegistryError, UnreachableError, UntrustedError
 from registry.failures import Failure, error_from_failure
-from registry.hosts import api_url
+from registry.proxies import ProxySettings
 from registry.settings import ClientSettings
+from registry.tls import make_context
 
 MAX_DRAINED_BYTES: Final = 64 << 10
 _KEEPALIVE_SECONDS: Final = 60.0
@@ -36,12 +39,16 @@ BodySource = Callable[[], AsyncIterator[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. A body is bytes, or a function that starts it afresh, with its length in the headers."""
+    """One request. A body is bytes, or a function that starts it afresh, with its length in the headers.
+
+    ``connection`` says how the URL's host is connected to.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     content: bytes | BodySource | None = field(default=None, repr=False)
+    connection: Connection = field(default_factory=Connection)
 
 
 class Response:
@@ -156,29 +163,20 @@ class Response:
 
 
 class Transport:
-    """A pool of connections; an async context manager."""
+    """Pools of connections, one for each way of connecting; an async context manager."""
 
     def __init__(self, settings: ClientSettings, counters: Counters) -> None:
         self._settings = settings
         self._counters = counters
-        self._client = httpx.AsyncClient(
-            headers=_HEADERS,
-            verify=ssl.create_default_context(),
-            timeout=httpx.Timeout(
-                settings.inactivity_timeout_seconds, connect=settings.connect_timeout_seconds
-            ),
-            limits=httpx.Limits(
-                max_connections=settings.max_connections,
-                max_keepalive_connections=settings.max_connections,
-                keepalive_expiry=_KEEPALIVE_SECONDS,
-            ),
-        )
+        self._proxies = settings.proxies or ProxySettings.from_environment(os.environ)
+        self._clients: dict[tuple[Connection, str, str | None], httpx.AsyncClient] = {}
+        self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         # The library logs whole URLs, and signed ones are secrets; its debug lines hold our tokens.
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        await self._client.__aenter__()
+        await self._stack.__aenter__()
         return self
 
     async def __aexit__(
@@ -187,20 +185,18 @@ class Transport:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._client.__aexit__(kind, error, traceback)
-
-    def api_url(self, host: str) -> str:
-        """The base URL of a registry's API, with a slash at the end."""
-        return api_url(host, plain_http_hosts=self._settings.plain_http_hosts)
+        await self._stack.__aexit__(kind, error, traceback)
 
     async def send(self, request: Request) -> Response:
         """Sends a request and waits for the response's headers.
 
         Raises:
+            TlsFileError: a certificate that the connection needs cannot be used.
             UnreachableError: there was no response.
         """
         with _mapped_errors(request.url, cut=UnreachableError):
-            built = self._client.build_request(
+            client = await self._client(request)
+            built = client.build_request(
                 request.method,
                 request.url,
                 headers=dict(request.headers),
@@ -211,8 +207,42 @@ class Transport:
             elif request.content is not None:
                 built.stream = _Body(request.content, self._counters)
             self._counters.requests += 1
-            response = await self._client.send(built, stream=True)
+            response = await client.send(built, stream=True)
         return Response(request.url, response, self._counters)
+
+    async def _client(self, request: Request) -> httpx.AsyncClient:
+        scheme = urlsplit(request.url).scheme
+        key = request.connection, scheme, self._proxies.proxy_for(request.url)
+        client = self._clients.get(key)
+        if client is None:
+            try:
+                client = self._clients[key] = self._make_client(*key)
+            except (ValueError, ImportError) as error:  # of a kind the library does not know
+                detail = "the proxy that the environment names for it cannot be used"
+                host = urlsplit(request.url).netloc
+                raise UnreachableError(host, detail=detail, retryable=False) from error
+            await self._stack.enter_async_context(client)
+        return client
+
+    def _make_client(
+        self, connection: Connection, scheme: str, proxy: str | None
+    ) -> httpx.AsyncClient:
+        settings = self._settings
+        return httpx.AsyncClient(
+            headers=_HEADERS,
+            verify=make_context(connection) if scheme == "https" else False,
+            proxy=proxy,
+            trust_env=False,
+            timeout=httpx.Timeout(
+                connection.inactivity_timeout_seconds or settings.inactivity_timeout_seconds,
+                connect=connection.connect_timeout_seconds or settings.connect_timeout_seconds,
+            ),
+            limits=httpx.Limits(
+                max_connections=settings.max_connections,
+                max_keepalive_connections=settings.max_connections,
+                keepalive_expiry=_KEEPALIVE_SECONDS,
+            ),
+        )
 
 
 class _Body(httpx.AsyncByteStream):

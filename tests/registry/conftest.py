@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from registry.client import ClientSettings
+from tests.authority import Authority
 from tests.fakes.registry import FakeRegistry
 
 
@@ -28,3 +29,9 @@ def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory.mkdir()
     monkeypatch.setenv("DOCKER_CONFIG", str(directory))
     return directory / "config.json"
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority that no machine knows."""
+    return Authority(tmp_path_factory.mktemp("authority"))

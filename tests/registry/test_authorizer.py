@@ -12,6 +12,7 @@ from registry.authorizer import Access, Authorizer, Scope
 from registry.client import RegistryClient
 from registry.counters import Counters
 from registry.digest import Digest
+from registry.endpoints import Endpoint
 from registry.errors import (
     BadResponseError,
     CredentialsError,
@@ -125,9 +126,10 @@ async def test_credentials_do_not_leave_tls_behind(quick):
     counters = Counters()
     async with Transport(quick, counters) as transport:
         authorizer = Authorizer(transport, counters)
-        authorizer.learn("host.io", _Refusal('Bearer realm="http://host.io/token"'))
+        endpoint = Endpoint("host.io", "https://host.io/v2/")
+        authorizer.learn(endpoint, _Refusal('Bearer realm="http://host.io/token"'))
         with pytest.raises(BadResponseError, match="not behind TLS"):
-            await authorizer.authorization(Scope(Repository("host.io", "a"), Access.PULL))
+            await authorizer.authorization(Scope(endpoint, Repository("host.io", "a"), Access.PULL))
     assert counters.requests == 0
 
 

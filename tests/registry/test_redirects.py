@@ -1,33 +1,35 @@
 from registry.digest import Digest
+from registry.endpoints import Endpoint
 from registry.redirects import RedirectMemory
 from registry.reference import Repository
 
+_ENDPOINT = Endpoint("host.io", "https://host.io/v2/")
 _REPOSITORY = Repository("host.io", "a")
 _DIGESTS = [Digest.of(bytes([number])) for number in range(4)]
 
 
 def test_the_least_recently_used_is_forgotten_first():
     memory = RedirectMemory(max_entries=2)
-    memory.remember(_REPOSITORY, _DIGESTS[0], "https://cdn.io/0")
-    memory.remember(_REPOSITORY, _DIGESTS[1], "https://cdn.io/1")
-    assert memory.recall(_REPOSITORY, _DIGESTS[0]) == "https://cdn.io/0"
-    memory.remember(_REPOSITORY, _DIGESTS[2], "https://cdn.io/2")
-    assert memory.recall(_REPOSITORY, _DIGESTS[1]) is None
-    assert memory.recall(_REPOSITORY, _DIGESTS[0]) == "https://cdn.io/0"
+    memory.remember((_ENDPOINT, _REPOSITORY, _DIGESTS[0]), "https://cdn.io/0")
+    memory.remember((_ENDPOINT, _REPOSITORY, _DIGESTS[1]), "https://cdn.io/1")
+    assert memory.recall((_ENDPOINT, _REPOSITORY, _DIGESTS[0])) == "https://cdn.io/0"
+    memory.remember((_ENDPOINT, _REPOSITORY, _DIGESTS[2]), "https://cdn.io/2")
+    assert memory.recall((_ENDPOINT, _REPOSITORY, _DIGESTS[1])) is None
+    assert memory.recall((_ENDPOINT, _REPOSITORY, _DIGESTS[0])) == "https://cdn.io/0"
     assert repr(memory) == "<RedirectMemory 2 targets>"
 
 
 def test_repositories_do_not_share_targets():
     memory = RedirectMemory()
-    memory.remember(_REPOSITORY, _DIGESTS[0], "https://cdn.io/0")
-    assert memory.recall(Repository("host.io", "b"), _DIGESTS[0]) is None
+    memory.remember((_ENDPOINT, _REPOSITORY, _DIGESTS[0]), "https://cdn.io/0")
+    assert memory.recall((_ENDPOINT, Repository("host.io", "b"), _DIGESTS[0])) is None
 
 
 def test_a_newer_target_survives_the_failure_of_an_older_one():
     memory = RedirectMemory()
-    memory.remember(_REPOSITORY, _DIGESTS[0], "https://cdn.io/old")
-    memory.remember(_REPOSITORY, _DIGESTS[0], "https://cdn.io/new")
-    memory.forget(_REPOSITORY, _DIGESTS[0], "https://cdn.io/old")
-    assert memory.recall(_REPOSITORY, _DIGESTS[0]) == "https://cdn.io/new"
-    memory.forget(_REPOSITORY, _DIGESTS[0], "https://cdn.io/new")
-    assert memory.recall(_REPOSITORY, _DIGESTS[0]) is None
+    memory.remember((_ENDPOINT, _REPOSITORY, _DIGESTS[0]), "https://cdn.io/old")
+    memory.remember((_ENDPOINT, _REPOSITORY, _DIGESTS[0]), "https://cdn.io/new")
+    memory.forget((_ENDPOINT, _REPOSITORY, _DIGESTS[0]), "https://cdn.io/old")
+    assert memory.recall((_ENDPOINT, _REPOSITORY, _DIGESTS[0])) == "https://cdn.io/new"
+    memory.forget((_ENDPOINT, _REPOSITORY, _DIGESTS[0]), "https://cdn.io/new")
+    assert memory.recall((_ENDPOINT, _REPOSITORY, _DIGESTS[0])) is None

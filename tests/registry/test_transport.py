@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from registry.client import ClientSettings
 from registry.counters import Counters
 from registry.errors import BadResponseError, UnreachableError, UntrustedError
 from registry.transport import MAX_DRAINED_BYTES, Request, Transport
@@ -88,12 +87,6 @@ async def test_a_url_that_is_none_is_unreachable(quick):
         with pytest.raises(UnreachableError) as caught:
             await transport.send(Request("GET", "http://127.0.0.1:port/"))
     assert not caught.value.retryable
-
-
-def test_plain_hosts_are_settings():
-    transport = Transport(ClientSettings(plain_http_hosts=frozenset({"a.io"})), Counters())
-    assert transport.api_url("a.io") == "http://a.io/v2/"
-    assert transport.api_url("b.io") == "https://b.io/v2/"
 
 
 @pytest.fixture

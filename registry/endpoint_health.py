@@ -1,0 +1,121 @@
+"""In which order a registry's endpoints are asked: as configured, but those that failed lately come last.
+
+An endpoint that fails is *set back*: for a while the others are asked first. None is ever dropped, so that when all have failed, all
+are tried still. One that cannot be reached, or is overloaded, is set back for everything; one that lacks a blob, or gave wrong bytes,
+for that blob alone. When the time is over, one request tries the endpoint, and the others go on without it until that request is
+answered. Decisions only, without I/O; times are in seconds of any one clock.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from registry.endpoints import Endpoint
+from registry.errors import RateLimitedError, RegistryError, UnreachableError
+
+FIRST_SETBACK_SECONDS: Final = 10.0
+MAX_SETBACK_SECONDS: Final = 300.0
+BLOB_SETBACK_SECONDS: Final = 60.0
+MAX_REMEMBERED: Final = 4096
+
+
+@dataclass(slots=True)
+class _Setback:
+    since: float
+    seconds: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointState:
+    """One endpoint's standing, for reports: how many seconds it stays set back."""
+
+    base_url: str
+    set_back_seconds: float
+
+
+class EndpointHealth:
+    """Remembers which endpoints failed."""
+
+    def __init__(self) -> None:
+        self._setbacks: OrderedDict[tuple[str, Hashable], _Setback] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"<EndpointHealth {len(self._setbacks)} set back>"
+
+    def order(
+        self, endpoints: Iterable[Endpoint], *, subject: Hashable, now: float
+    ) -> tuple[list[Endpoint], list[Endpoint]]:
+        """The endpoints to ask about a subject (a blob, or None), in order: first the sound ones, then those set back."""
+        sound: list[Endpoint] = []
+        set_back: list[Endpoint] = []
+        for endpoint in endpoints:
+            late = self._is_set_back(endpoint, subject, now=now)
+            (set_back if late else sound).append(endpoint)
+        return sound, set_back
+
+    def failed(
+        self, endpoint: Endpoint, error: RegistryError, *, subject: Hashable, now: float
+    ) -> None:
+        """Sets an endpoint back, for the subject alone where the error says nothing about the endpoint as such."""
+        if _is_about_the_host(error):
+            before = self._setbacks.get((endpoint.base_url, None))
+            if before is not None and now < before.since + before.seconds:
+                return  # one outage, seen by many requests at once
+            seconds = FIRST_SETBACK_SECONDS if before is None else before.seconds * 2
+            self._set_back((endpoint.base_url, None), min(seconds, MAX_SETBACK_SECONDS), now=now)
+        elif subject is not None:
+            self._set_back((endpoint.base_url, subject), BLOB_SETBACK_SECONDS, now=now)
+
+    def answered(self, endpoint: Endpoint) -> None:
+        """The endpoint works again."""
+        self._setbacks.pop((endpoint.base_url, None), None)
+
+    def states(self, *, now: float) -> tuple[EndpointState, ...]:
+        """The endpoints that are set back for everything."""
+        return tuple(
+            EndpointState(base_url, setback.until - now)
+            for (base_url, subject), setback in self._setbacks.items()
+            if subject is None and setback.until > now
+        )
+
+    def _is_set_back(self, endpoint: Endpoint, subject: Hashable, *, now: float) -> bool:
+        host = self._setbacks.get((endpoint.base_url, None))
+        if host is not None and now < host.until:
+            return True
+        blob = self._setbacks.get((endpoint.base_url, subject)) if subject is not None else None
+        if blob is not None and now < blob.until:
+            return True
+        if host is not None:
+            host.until = now + host.seconds  # whoever asks now finds out for all
+        return False
+
+    def _set_back(self, key: tuple[str, Hashable], seconds: float, *, now: float) -> None:
+        self._setbacks[key] = _Setback(now, seconds, now + seconds)
+        self._setbacks.move_to_end(key)
+        while len(self._setbacks) > MAX_REMEMBERED:
+            self._setbacks.popitem(last=False)
+
+
+def _is_about_the_host(error: RegistryError) -> bool:
+    if isinstance(error, (UnreachableError, RateLimitedError)):
+        return True
+    return error.status is not None and error.status >= 500  # noqa: PLR2004 - HTTP's server errors
+
+
+def join_failures(
+    failures: Mapping[Endpoint, RegistryError], *, known_to_fail: frozenset[Endpoint]
+) -> RegistryError:
+    """The one error to raise where no endpoint gave a good answer.
+
+    What the registry itself said is told first, and then what its mirrors did. Trying again helps where one of the failures is
+    temporary; those that were known before do not count, unless there are no others.
+    """
+    last = next((endpoint for endpoint in failures if not endpoint.is_mirror), [*failures][-1])
+    others = tuple(error for endpoint, error in failures.items() if endpoint is not last)
+    if not others:
+        return failures[last]
+    fresh = [error for endpoint, error in failures.items() if endpoint not in known_to_fail]
+    retryable = any(error.retryable for error in fresh or failures.values())
+    return failures[last].after(others, retryable=retryable)

@@ -7,7 +7,8 @@ read. A read goes
     chunk_store.py    they are here: done          fetching.py       they are not: one flight for all
     layer_blob.py     by range from the registry   (estargz)         decompressed and verified
 
-A layer is attached once (``layers.py``): its TOC is compiled (``compiling.py``) into an inode table and
-a chunk table, and kept on disk (``layer_directory.py``), so that a restart needs no network.
+A layer is attached once (``layers.py``): its TOC is compiled (``compiling.py``) into an inode table and a chunk table,
+which are kept on disk (``layer_directory.py``) and mapped from there (``layer_image.py``), so that attaching it again
+(``layer_opening.py``) costs neither a request nor memory for what nobody reads.
 ``server.py`` is the process; ``control.py`` is how the snapshotter talks to it.
 """

@@ -6,58 +6,36 @@ their target, ``.wh.`` files become whiteouts and opaque marks. What cannot be r
 the name of the entry: a layer is served whole or not at all.
 """
 
-import os
 import stat
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
 
 from estargz.codec import Codec
 from estargz.errors import TocError
 from estargz.toc import NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK, Toc, TocEntry, TocLimits
 from fs.chunk_table import ChunkTable
-from fs.inodes import BLOCK_BYTES, ROOT, Attributes, InodeTable
-from registry.digest import Digest
-from registry.errors import InvalidDigestError
+from fs.content_layout import ContentLayout
+from fs.entry_checks import (
+    TYPE_BITS,
+    Path,
+    base_name,
+    clean_path,
+    parse_attributes,
+    parse_link_target,
+    parse_mtime_ns,
+)
+from fs.inode_building import InodeTableBuilder
+from fs.inodes import ROOT, Attributes, InodeTable
+from fs.layer_image import LayerImage
 
 OPAQUE_XATTR = b"trusted.overlay.opaque"
 _TRUSTED = "trusted."
 _WHITEOUT_PREFIX = b".wh."
 _OPAQUE_MARK = b".wh..wh..opq"
 _PREFETCH_LANDMARK = PREFETCH_LANDMARK.encode()
+_NO_NAMES = {b"", b".", b".."}
 _LANDMARKS = {_PREFETCH_LANDMARK, NO_PREFETCH_LANDMARK.encode()}
-_TYPE_BITS = {
-    "dir": stat.S_IFDIR,
-    "reg": stat.S_IFREG,
-    "symlink": stat.S_IFLNK,
-    "char": stat.S_IFCHR,
-    "block": stat.S_IFBLK,
-    "fifo": stat.S_IFIFO,
-}
-_MAX_ID = 0xFFFFFFFF
-_MAJORS, _MINORS = 1 << 12, 1 << 20  # Linux's dev_t
+_IMPLICIT = Attributes(mode=stat.S_IFDIR | 0o755)
 _MAX_LINK_CHAIN = 40
-_MAX_NAME_BYTES = 255
-
-Path = tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LayerImage:
-    """A compiled layer.
-
-    Attributes:
-        inodes: its tree.
-        chunks: its content.
-        codec: how its members are compressed.
-        data_bytes: the size of its data space.
-        prefetch_end: where in the blob what a container reads first ends; None where no landmark says so.
-    """
-
-    inodes: InodeTable
-    chunks: ChunkTable
-    codec: Codec
-    data_bytes: int
-    prefetch_end: int | None
 
 
 def compile_layer(
@@ -84,17 +62,15 @@ class _Compiler:
         self._limits = limits
         self._payload_bytes = payload_bytes
         self._codec = codec
-        self._inodes = InodeTable()
-        self._chunks = ChunkTable()
-        self._data_end = 0
+        self._inodes = InodeTableBuilder(_IMPLICIT)
+        self._content = ContentLayout(payload_bytes, limits)
         self._prefetch_end: int | None = None
-        self._by_path: dict[Path, int] = {}
+        # By a directory's name as entries spell it; for as long as no directory is replaced by something else.
+        self._directories: dict[str | Path, int] = {}
         self._hard_links: dict[Path, TocEntry] = {}
         self._whiteouts: dict[Path, TocEntry] = {}
 
     def compile(self, toc: Toc) -> LayerImage:
-        root = Attributes(mode=stat.S_IFDIR | 0o755)
-        self._by_path[()] = self._inodes.add(root, name=b"", parent=ROOT)
         entries, position = toc.entries, 0
         while position < len(entries):
             start, position = position, position + 1
@@ -103,49 +79,76 @@ class _Compiler:
             self._add(entries[start], entries[start:position])
         self._resolve_hard_links()
         self._add_whiteouts()
-        self._count_links()
-        self._chunks.freeze(payload_bytes=self._payload_bytes, codec=self._codec)
+        chunks = self._content.chunks.pack(payload_bytes=self._payload_bytes, codec=self._codec)
         return LayerImage(
-            self._inodes, self._chunks, self._codec, self._data_end, self._prefetch_end
+            InodeTable(self._inodes.pack()),
+            ChunkTable(chunks),
+            self._codec,
+            self._content.data_bytes,
+            self._prefetch_end,
         )
 
-    def _add(self, entry: TocEntry, pieces: list[TocEntry]) -> None:
-        path = clean_path(entry.name, self._limits)
-        if len(path) == 1 and path[0] in _LANDMARKS:
-            self._prefetch_end = entry.offset if path[0] == _PREFETCH_LANDMARK else 0
+    def _add(self, entry: TocEntry, pieces: Sequence[TocEntry]) -> None:
+        above, name = self._split(entry.name)
+        if name in _LANDMARKS and self._is_root(above):
+            self._prefetch_end = entry.offset if name == _PREFETCH_LANDMARK else 0
             return
-        if path and path[-1].startswith(_WHITEOUT_PREFIX):
-            self._whiteouts[path] = entry
-        elif entry.type == "hardlink":
-            self._hard_links[path] = entry
-            self._by_path.pop(path, None)
-        elif entry.type == "dir":
-            self._add_directory(path, entry)
-        elif entry.type in _TYPE_BITS:
-            self._add_file(path, entry, pieces)
-        else:
-            raise TocError(entry.name, f"unknown type {entry.type!r}")
         if len(pieces) > 1 and entry.type != "reg":
             raise TocError(entry.name, f"chunks behind a {entry.type}")
-
-    def _add_directory(self, path: Path, entry: TocEntry) -> None:
-        index = self._by_path.get(path)
-        attributes = _attributes(entry, self._limits)
-        if index is not None and self._inodes.is_directory(index):
-            self._inodes.set_attributes(index, attributes)
+        if name.startswith(_WHITEOUT_PREFIX):
+            self._whiteouts[clean_path(entry.name, self._limits)] = entry
+        elif entry.type == "hardlink":
+            self._hard_links[clean_path(entry.name, self._limits)] = entry
+        elif entry.type == "dir":
+            self._add_directory(above, name, entry)
+        elif entry.type in TYPE_BITS:
+            self._add_file(above, name, entry, pieces)
         else:
-            index = self._enter(path, attributes, entry.name)
-        self._set_xattrs(index, entry)
+            raise TocError(entry.name, f"unknown type {entry.type!r}")
 
-    def _add_file(self, path: Path, entry: TocEntry, pieces: list[TocEntry]) -> None:
-        if not path:
+    def _split(self, name: str) -> tuple[str | Path, bytes]:
+        """An entry's directory, as ``_directory`` takes it, and its own name, which only the root has none of."""
+        plain = base_name(name, self._limits)
+        if plain is not None:
+            return plain
+        path = clean_path(name, self._limits)
+        return path[:-1], path[-1] if path else b""
+
+    def _is_root(self, above: str | Path) -> bool:
+        return not (clean_path(above, self._limits) if isinstance(above, str) else above)
+
+    def _add_directory(self, above: str | Path, name: bytes, entry: TocEntry) -> None:
+        attributes = parse_attributes(entry, self._limits)
+        if name:
+            directory = self._directory(above, entry.name)
+            known = self._inodes.child(directory, name)
+        else:
+            directory = known = ROOT
+        if known is not None and self._inodes.is_directory(known):
+            self._inodes.set_attributes(known, attributes)
+            self._set_xattrs(known, entry)
+        else:
+            self._set_xattrs(self._enter(directory, name, attributes), entry)
+        self._forget_hard_link(entry)
+
+    def _add_file(
+        self, above: str | Path, name: bytes, entry: TocEntry, pieces: Sequence[TocEntry]
+    ) -> None:
+        if not name:
             raise TocError(entry.name, "the root must be a directory")
-        index = self._enter(path, _attributes(entry, self._limits), entry.name)
+        attributes = parse_attributes(entry, self._limits)
+        index = self._enter(self._directory(above, entry.name), name, attributes)
         self._set_xattrs(index, entry)
         if entry.type == "symlink":
-            self._inodes.set_target(index, _link_target(entry, self._limits))
+            self._inodes.set_target(index, parse_link_target(entry, self._limits))
         elif entry.type == "reg" and entry.size:
-            self._inodes.set_data_offset(index, self._place(entry, pieces))
+            self._inodes.set_data_offset(index, self._content.place(entry, pieces))
+        self._forget_hard_link(entry)
+
+    def _forget_hard_link(self, entry: TocEntry) -> None:
+        """A later entry takes the place of an earlier hard link of that name."""
+        if self._hard_links:
+            self._hard_links.pop(clean_path(entry.name, self._limits), None)
 
     def _set_xattrs(self, index: int, entry: TocEntry) -> None:
         # As when containerd unpacks: an image may not set what is the administrator's, overlayfs's marks above all.
@@ -154,89 +157,61 @@ class _Compiler:
         if xattrs:
             self._inodes.set_xattrs(index, xattrs)
 
-    def _enter(self, path: Path, attributes: Attributes, name: str) -> int:
-        """Adds an inode under a path, making the parents that are missing."""
-        directory = self._directory(path[:-1], name)
-        index = self._inodes.add(attributes, name=path[-1], parent=directory)
-        replaced = self._by_path.get(path)
-        if replaced is not None and self._inodes.is_directory(replaced):
-            self._forget_below(path)
-        self._inodes.link(directory, path[-1], index)
-        self._by_path[path] = index
-        self._hard_links.pop(path, None)
+    def _enter(self, directory: int, name: bytes, attributes: Attributes) -> int:
+        """Adds an inode and its name."""
+        index = self._inodes.add(attributes, parent=directory)
+        self._link(directory, name, index)
         return index
 
-    def _forget_below(self, path: Path) -> None:
-        depth = len(path)
-        for known in [p for p in self._by_path if len(p) > depth and p[:depth] == path]:
-            del self._by_path[known]
+    def _link(self, directory: int, name: bytes, index: int) -> None:
+        replaced = self._inodes.child(directory, name)
+        if replaced is not None and self._inodes.is_directory(replaced):
+            self._directories.clear()
+        self._inodes.link(directory, name, index)
 
-    def _directory(self, path: Path, name: str) -> int:
-        """The directory at a path; it and those above it are made where they are missing."""
-        index = self._by_path.get(path)
-        if index is not None and self._inodes.is_directory(index):
-            return index
+    def _directory(self, above: str | Path, name: str) -> int:
+        """The directory that an entry is in; it and those above it are made where they are missing."""
+        known = self._directories.get(above)
+        if known is not None:
+            return known
+        path = clean_path(above, self._limits) if isinstance(above, str) else above
+        if len(path) >= self._limits.max_depth:
+            raise TocError(name[:80], "a path too deep")
         index = ROOT
         for depth, part in enumerate(path, start=1):
-            child = self._inodes.children(index).get(part)
+            child = self._inodes.child(index, part)
             if child is None:
-                implicit = Attributes(mode=stat.S_IFDIR | 0o755)
-                child = self._inodes.add(implicit, name=part, parent=index)
-                self._inodes.link(index, part, child)
-                self._by_path[path[:depth]] = child
+                child = self._enter(index, part, _IMPLICIT)
             elif not self._inodes.is_directory(child):
-                raise TocError(name, f"{self._inodes.path(child)} above it is no directory")
+                shown = b"/".join(path[:depth]).decode(errors="replace")
+                raise TocError(name, f"/{shown} above it is no directory")
             index = child
+        self._directories[above] = index
         return index
 
-    def _place(self, entry: TocEntry, pieces: list[TocEntry]) -> int:
-        """Gives a file its place in the data space and its chunks their rows."""
-        start = self._data_end
-        expected = 0
-        for piece in pieces:
-            size = piece.chunk_size or entry.size - piece.chunk_offset
-            self._check_piece(entry, piece, size=size, expected=expected)
-            self._chunks.append(
-                data_offset=start + expected,
-                size=size,
-                blob_offset=piece.offset,
-                inner_offset=piece.inner_offset,
-                digest=_chunk_digest(piece),
-            )
-            expected += size
-        if expected != entry.size:
-            raise TocError(entry.name, f"its chunks hold {expected} bytes of {entry.size}")
-        self._data_end = start + -(-entry.size // BLOCK_BYTES) * BLOCK_BYTES
-        if self._data_end > self._limits.max_content_bytes:
-            raise TocError(entry.name, f"the layer holds over {self._limits.max_content_bytes}")
-        return start
-
-    def _check_piece(self, entry: TocEntry, piece: TocEntry, *, size: int, expected: int) -> None:
-        if piece.chunk_offset != expected:
-            raise TocError(entry.name, f"a chunk at {piece.chunk_offset}, expected {expected}")
-        if not 0 < size <= self._limits.max_chunk_bytes or expected + size > entry.size:
-            raise TocError(entry.name, f"a chunk of {size} bytes in a file of {entry.size}")
-        if not 0 <= piece.offset < self._payload_bytes:
-            reason = f"offset {piece.offset}, content ends at {self._payload_bytes}"
-            raise TocError(entry.name, reason)
-        if not 0 <= piece.inner_offset <= self._limits.max_chunk_bytes - size:
-            raise TocError(entry.name, f"inner offset {piece.inner_offset}")
+    def _find(self, path: Path) -> int | None:
+        """The inode at a path, if there is one."""
+        index: int | None = ROOT
+        for part in path:
+            index = None if index is None else self._inodes.child(index, part)
+        return index
 
     def _resolve_hard_links(self) -> None:
         for path, entry in self._hard_links.items():
-            index = self._link_source(path, entry)
-            directory = self._directory(path[:-1], entry.name)
-            self._inodes.link(directory, path[-1], index)
-            self._by_path[path] = index
+            index = self._link_source(entry)
+            self._link(self._directory(path[:-1], entry.name), path[-1], index)
 
-    def _link_source(self, path: Path, entry: TocEntry) -> int:
+    def _link_source(self, entry: TocEntry) -> int:
+        """The inode at the end of a chain of hard links."""
         seen = entry
         for _ in range(_MAX_LINK_CHAIN):
             path = clean_path(seen.link_name, self._limits)
             if path not in self._hard_links:
                 break
             seen = self._hard_links[path]
-        index = self._by_path.get(path)
+        else:
+            raise TocError(entry.name, f"hard link to {entry.link_name!r}, which leads nowhere")
+        index = self._find(path)
         if index is None:
             raise TocError(entry.name, f"hard link to {entry.link_name!r}, which is not there")
         if self._inodes.is_directory(index):
@@ -245,96 +220,14 @@ class _Compiler:
 
     def _add_whiteouts(self) -> None:
         for path, entry in self._whiteouts.items():
-            *above, mark = path
+            mark, directory = path[-1], self._directory(path[:-1], entry.name)
             if mark == _OPAQUE_MARK:
-                index = self._directory(tuple(above), entry.name)
-                xattrs = {**self._inodes.xattrs(index), OPAQUE_XATTR: b"y"}
-                self._inodes.set_xattrs(index, xattrs)
+                xattrs = {**self._inodes.xattrs(directory), OPAQUE_XATTR: b"y"}
+                self._inodes.set_xattrs(directory, xattrs)
             elif not mark.startswith(_WHITEOUT_PREFIX * 2):  # ".wh..wh.*" are aufs's own files
-                hidden = (*above, mark.removeprefix(_WHITEOUT_PREFIX))
-                if hidden not in self._by_path:
-                    mtime_ns = _mtime_ns(entry)
-                    self._enter(
-                        hidden, Attributes(mode=stat.S_IFCHR, mtime_ns=mtime_ns), entry.name
-                    )
-
-    def _count_links(self) -> None:
-        """Directories count themselves, their name and their subdirectories; files their names."""
-        counts = [0] * len(self._inodes)
-        for index in range(len(self._inodes)):
-            if self._inodes.is_directory(index):
-                counts[index] += 2
-                for child in self._inodes.children(index).values():
-                    counts[index if self._inodes.is_directory(child) else child] += 1
-        for index, count in enumerate(counts):
-            self._inodes.set_nlink(index, count)
-
-
-def clean_path(name: str, limits: TocLimits) -> Path:
-    """A tar name's components: ``.``, ``..`` and empty ones resolved; it cannot leave the layer.
-
-    Raises:
-        TocError: it is too long or too deep, or holds a NUL.
-    """
-    encoded = name.encode(errors="surrogateescape")
-    if len(encoded) > limits.max_path_bytes or b"\0" in encoded:
-        raise TocError(name[:80], f"a name of {len(encoded)} bytes, or with a NUL in it")
-    parts: list[bytes] = []
-    for part in encoded.split(b"/"):
-        if part == b"..":
-            del parts[-1:]
-        elif part not in (b"", b"."):
-            parts.append(part)
-    if len(parts) > limits.max_depth or any(len(p) > _MAX_NAME_BYTES for p in parts):
-        raise TocError(name[:80], "a path too deep, or too long a name in it")
-    return tuple(parts)
-
-
-def _attributes(entry: TocEntry, limits: TocLimits) -> Attributes:
-    if not (0 <= entry.uid <= _MAX_ID and 0 <= entry.gid <= _MAX_ID):
-        raise TocError(entry.name, f"owner {entry.uid}:{entry.gid}")
-    if not 0 <= entry.size <= limits.max_content_bytes:
-        raise TocError(entry.name, f"size {entry.size}")
-    rdev = 0
-    if entry.type in ("char", "block"):
-        if not (0 <= entry.dev_major < _MAJORS and 0 <= entry.dev_minor < _MINORS):
-            raise TocError(entry.name, f"device {entry.dev_major}:{entry.dev_minor}")
-        rdev = os.makedev(entry.dev_major, entry.dev_minor)
-    size = {"reg": entry.size, "symlink": len(entry.link_name.encode())}.get(entry.type, 0)
-    return Attributes(
-        mode=_TYPE_BITS[entry.type] | (entry.mode & 0o7777),
-        uid=entry.uid,
-        gid=entry.gid,
-        size=size,
-        mtime_ns=_mtime_ns(entry),
-        rdev=rdev,
-    )
-
-
-def _mtime_ns(entry: TocEntry) -> int:
-    if not entry.modtime:
-        return 0
-    try:
-        return int(datetime.fromisoformat(entry.modtime).timestamp()) * 1_000_000_000
-    except (ValueError, OverflowError) as error:
-        raise TocError(entry.name, f"modification time {entry.modtime!r}") from error
-
-
-def _link_target(entry: TocEntry, limits: TocLimits) -> bytes:
-    target = entry.link_name.encode()
-    if not 0 < len(target) <= limits.max_path_bytes or b"\0" in target:
-        raise TocError(entry.name, f"a link target of {len(target)} bytes, or with a NUL in it")
-    return target
-
-
-def _chunk_digest(piece: TocEntry) -> bytes:
-    text = piece.chunk_digest or piece.digest
-    if not text:
-        raise TocError(piece.name, "no digest is recorded; such a layer cannot be verified")
-    try:
-        digest = Digest.parse(text)
-    except InvalidDigestError as error:
-        raise TocError(piece.name, str(error)) from error
-    if digest.algorithm != "sha256":
-        raise TocError(piece.name, f"chunk digests must be sha256, not {digest.algorithm}")
-    return digest.raw
+                hidden = mark.removeprefix(_WHITEOUT_PREFIX)
+                if hidden in _NO_NAMES:
+                    raise TocError(entry.name, "a whiteout of nothing")
+                if self._inodes.child(directory, hidden) is None:
+                    mtime_ns = parse_mtime_ns(entry)
+                    self._enter(directory, hidden, Attributes(mode=stat.S_IFCHR, mtime_ns=mtime_ns))

@@ -17,10 +17,10 @@ from estargz.members import decode_member
 from estargz.verify import VerifiedChunk
 from fs.chunk_store import ChunkStore
 from fs.chunk_table import Member
-from fs.compiling import LayerImage
 from fs.demand_gate import DemandGate
 from fs.errors import ChunkUnavailableError, StaleLayerError
 from fs.layer_blob import LayerBlob, StreamWindow
+from fs.layer_image import LayerImage
 from fs.read_ahead import ReadAhead
 from fs.request_planning import FetchSettings, plan_requests
 

@@ -3,18 +3,26 @@
 An inode is named by its index; 0 is the layer's root. Names are bytes. Whiteouts are character
 devices 0:0, opaque directories carry their extended attribute, landmarks are gone: all decided when
 the table is made (``fs.compiling``), nothing while it is read.
+
+The columns are views of packed sections, mapped from the layer's ``tree`` file: no object is kept of an
+inode. A directory's entries are neighbours, sorted by name, so a lookup is a bisection.
 """
 
 import stat
-from array import array
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fs.errors import NoSuchEntryError, WrongKindError
+from fs.packed_file import Buffer
+from fs.xattr_sets import NO_XATTRS, parse_xattrs
 
 ROOT = 0
 BLOCK_BYTES = 4096
-_NO_XATTRS: Mapping[bytes, bytes] = {}
+TREE_SECTIONS = 15
+# A directory's ``place``: how many entries it has, above the position of the first.
+PLACE_COUNT_SHIFT = 32
+_PLACE_MASK = (1 << PLACE_COUNT_SHIFT) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,103 +52,72 @@ class Extent:
 
 
 class InodeTable:
-    """A layer's inodes; filled by ``fs.compiling``, read-only afterwards."""
+    """A layer's inodes. The columns are public, one number for each inode.
 
-    def __init__(self) -> None:
-        self._modes = array("I")
-        self._uids = array("I")
-        self._gids = array("I")
-        self._sizes = array("Q")
-        self._mtimes = array("q")
-        self._rdevs = array("Q")
-        self._nlinks = array("I")
-        self._data_offsets = array("Q")
-        self._children: dict[int, dict[bytes, int]] = {}
-        self._parents = array("I")
-        self._names: list[bytes] = []
-        self._targets: dict[int, bytes] = {}
-        self._xattrs: dict[int, dict[bytes, bytes]] = {}
+    Attributes:
+        sections: all of it, as it is packed.
+        modes: with the file type.
+        uids: owners.
+        gids: groups.
+        nlinks: how many names it has; 0 for one that a later entry of its name replaced.
+        parents: the directory that it was first entered in; the root is its own.
+        xattr_sets: the number of its set of extended attributes; 0 for none.
+        sizes: of content or target in bytes, 0 for directories.
+        mtimes_ns: nanoseconds since 1970.
+        places: of a regular file, its content's data offset; of a symbolic link, where its target begins; of a device,
+            its number; of a directory, the position of its first entry, and how many there are above bit 32.
+    """
+
+    def __init__(self, sections: Sequence[Buffer]) -> None:
+        views = self.sections = [memoryview(section).cast("B") for section in sections]
+        columns = [view.cast("I") for view in views[:9]]
+        self.modes, self.uids, self.gids, self.nlinks, self.parents, self.xattr_sets = columns[:6]
+        self._entry_inodes, self._name_starts, self._xattr_starts = columns[6:]
+        self.sizes, self.places = (view.cast("Q") for view in views[9:11])
+        self.mtimes_ns = views[11].cast("q")
+        self._names, self._targets, self._xattrs = views[12:]
 
     def __len__(self) -> int:
-        return len(self._modes)
+        return len(self.modes)
 
     def __repr__(self) -> str:
         return f"<InodeTable {len(self)} inodes>"
 
-    # Making
-
-    def add(self, attributes: Attributes, *, name: bytes, parent: int) -> int:
-        """Adds an inode that no directory mentions yet, and gives its index."""
-        index = len(self._modes)
-        for column in (self._modes, self._uids, self._gids, self._sizes, self._mtimes):
-            column.append(0)
-        for column in (self._rdevs, self._nlinks, self._data_offsets):
-            column.append(0)
-        self._parents.append(parent)
-        self._names.append(name)
-        self.set_attributes(index, attributes)
-        if stat.S_ISDIR(attributes.mode):
-            self._children[index] = {}
-        return index
-
-    def set_attributes(self, index: int, attributes: Attributes) -> None:
-        """Replaces what ``stat`` tells of an inode."""
-        self._modes[index] = attributes.mode
-        self._uids[index] = attributes.uid
-        self._gids[index] = attributes.gid
-        self._sizes[index] = attributes.size
-        self._mtimes[index] = attributes.mtime_ns
-        self._rdevs[index] = attributes.rdev
-        self._nlinks[index] = attributes.nlink
-
-    def set_nlink(self, index: int, count: int) -> None:
-        """Replaces an inode's link count."""
-        self._nlinks[index] = count
-
-    def set_data_offset(self, index: int, offset: int) -> None:
-        """Places a regular file's content in the data space."""
-        self._data_offsets[index] = offset
-
-    def set_target(self, index: int, target: bytes) -> None:
-        """Gives a symbolic link its target."""
-        self._targets[index] = target
-
-    def set_xattrs(self, index: int, xattrs: dict[bytes, bytes]) -> None:
-        """Gives an inode its extended attributes."""
-        self._xattrs[index] = xattrs
-
-    def link(self, directory: int, name: bytes, index: int) -> None:
-        """Enters a name into a directory; an older entry of that name is replaced."""
-        self.children(directory)[name] = index
-
-    # Reading
-
     def is_directory(self, index: int) -> bool:
         """Whether an inode is a directory."""
-        return stat.S_ISDIR(self._modes[index])
+        return stat.S_ISDIR(self.modes[index])
 
     def attributes(self, index: int) -> Attributes:
         """What ``stat`` tells of an inode."""
+        mode = self.modes[index]
+        is_device = stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
         return Attributes(
-            mode=self._modes[index],
-            uid=self._uids[index],
-            gid=self._gids[index],
-            size=self._sizes[index],
-            mtime_ns=self._mtimes[index],
-            rdev=self._rdevs[index],
-            nlink=self._nlinks[index],
+            mode=mode,
+            uid=self.uids[index],
+            gid=self.gids[index],
+            size=self.sizes[index],
+            mtime_ns=self.mtimes_ns[index],
+            rdev=self.places[index] if is_device else 0,
+            nlink=self.nlinks[index],
         )
 
-    def children(self, index: int) -> dict[bytes, int]:
-        """A directory's entries.
+    def entries(self, index: int, first: int = 0) -> Iterator[tuple[bytes, int]]:
+        """A directory's names and inodes, sorted by name, from the ``first``-th on.
 
         Raises:
             WrongKindError: the inode is no directory.
         """
-        children = self._children.get(index)
-        if children is None:
-            raise WrongKindError(self.path(index), "a directory")
-        return children
+        positions = self._positions(index)[first:]
+        inodes = self._entry_inodes[positions.start : positions.stop]
+        return zip(map(self._name, positions), inodes, strict=True)
+
+    def children(self, index: int) -> dict[bytes, int]:
+        """All of a directory's entries at once.
+
+        Raises:
+            WrongKindError: the inode is no directory.
+        """
+        return dict(self.entries(index))
 
     def lookup(self, directory: int, name: bytes) -> int:
         """The inode that a directory has under a name.
@@ -149,14 +126,27 @@ class InodeTable:
             NoSuchEntryError: there is none.
             WrongKindError: the inode is no directory.
         """
-        index = self.children(directory).get(name)
-        if index is None:
+        positions = self._positions(directory)
+        position = bisect_left(positions, name, key=self._name) + positions.start
+        if position == positions.stop or self._name(position) != name:
             raise NoSuchEntryError(name)
-        return index
+        return self._entry_inodes[position]
+
+    def _name(self, position: int) -> bytes:
+        """The name of the entry at a position."""
+        return bytes(self._names[self._name_starts[position] : self._name_starts[position + 1]])
+
+    def _positions(self, index: int) -> range:
+        """Where a directory's entries are."""
+        if not stat.S_ISDIR(self.modes[index]):
+            raise WrongKindError(self.path(index), "a directory")
+        place = self.places[index]
+        first = place & _PLACE_MASK
+        return range(first, first + (place >> PLACE_COUNT_SHIFT))
 
     def parent(self, index: int) -> int:
         """The directory that an inode was first entered in; the root is its own."""
-        return self._parents[index]
+        return self.parents[index]
 
     def target(self, index: int) -> bytes:
         """A symbolic link's target.
@@ -164,14 +154,18 @@ class InodeTable:
         Raises:
             WrongKindError: the inode is no symbolic link.
         """
-        target = self._targets.get(index)
-        if target is None:
+        if not stat.S_ISLNK(self.modes[index]):
             raise WrongKindError(self.path(index), "a symbolic link")
-        return target
+        start = self.places[index]
+        return bytes(self._targets[start : start + self.sizes[index]])
 
     def xattrs(self, index: int) -> Mapping[bytes, bytes]:
         """An inode's extended attributes."""
-        return self._xattrs.get(index, _NO_XATTRS)
+        number = self.xattr_sets[index]
+        if not number:
+            return NO_XATTRS
+        start, end = self._xattr_starts[number - 1], self._xattr_starts[number]
+        return parse_xattrs(bytes(self._xattrs[start:end]))
 
     def extent(self, index: int) -> Extent:
         """Where a regular file's content lies.
@@ -179,25 +173,26 @@ class InodeTable:
         Raises:
             WrongKindError: the inode is no regular file.
         """
-        if not stat.S_ISREG(self._modes[index]):
+        if not stat.S_ISREG(self.modes[index]):
             raise WrongKindError(self.path(index), "a regular file")
-        return Extent(self._data_offsets[index], self._sizes[index])
+        return Extent(self.places[index], self.sizes[index])
 
     def path(self, index: int) -> str:
-        """An inode's first path in the layer, for messages."""
+        """An inode's first path in the layer, for messages: a slow search."""
         names: list[bytes] = []
         while index != ROOT:
-            names.append(self._names[index])
-            index = self._parents[index]
+            names.append(self._name_in(self.parents[index], index))
+            index = self.parents[index]
         return "/" + b"/".join(reversed(names)).decode(errors="replace")
 
-    def file_at(self, data_offset: int) -> str:
-        """The path of the file that has content at a data offset, for messages: a slow search."""
-        for index in self._regular_files():
-            extent = self.extent(index)
-            if extent.offset <= data_offset < extent.offset + extent.size:
-                return self.path(index)
-        return "(no file)"
+    def _name_in(self, directory: int, index: int) -> bytes:
+        return next((name for name, child in self.entries(directory) if child == index), b"?")
 
-    def _regular_files(self) -> Iterator[int]:
-        return (index for index, mode in enumerate(self._modes) if stat.S_ISREG(mode))
+    def file_at(self, data_offset: int) -> str:
+        """The path of a file that has content at a data offset, for messages: a slow search."""
+        for index, mode in enumerate(self.modes):
+            if stat.S_ISREG(mode) and self.nlinks[index]:
+                extent = self.extent(index)
+                if extent.offset <= data_offset < extent.offset + extent.size:
+                    return self.path(index)
+        return "(no file)"

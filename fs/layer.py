@@ -7,10 +7,10 @@ import trio
 
 from estargz.verify import VerifiedChunk
 from fs.chunk_store import ChunkStore
-from fs.compiling import LayerImage
 from fs.fetching import Fetcher
 from fs.layer_blob import LayerBlob
 from fs.layer_directory import LayerRecord
+from fs.layer_image import LayerImage
 from registry.digest import Digest
 from registry.reference import Reference
 

@@ -1,13 +1,15 @@
 """What is kept of each layer on disk: ``<root>/layers/<algorithm>/<hex>/``.
 
-    toc.json.zst   the raw TOC, as verified
     layer.json     where it came from, and what cannot be read off the TOC
+    toc.json.zst   the raw TOC, as verified
+    tree, chunks   what it is compiled into (``fs.layer_image``)
     data, present  content (``fs.chunk_store``)
 
-The first two appear together, by a rename; a layer that has them is attached without a request.
+The first four appear together, by a rename; a layer that has them is attached without a request. What is damaged is made
+again from what is not: the image from the TOC, and the TOC from the registry.
 """
 
-import os
+import hashlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,7 +19,9 @@ import zstandard
 
 from estargz.codec import Codec
 from estargz.errors import DigestMismatchError
+from fs.durable_files import replace_durably, sync_directory, write_durably
 from fs.errors import LayerStateError
+from fs.layer_image import LayerImage, map_image, save_image
 from registry.digest import Digest
 
 RECORD_VERSION = 2
@@ -37,6 +41,12 @@ class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
     payload_bytes: int
     blob_bytes: int
     version: int = RECORD_VERSION
+
+    @property
+    def image_source(self) -> bytes:
+        """32 bytes that name all that the layer's image depends on."""
+        parts = (self.toc_digest, self.codec.value, self.payload_bytes)
+        return hashlib.sha256(" ".join(map(str, parts)).encode()).digest()
 
 
 class LayerDirectories:
@@ -69,8 +79,8 @@ class LayerDirectories:
             if not record.parent.parent.name.startswith(_NEW_PREFIX)
         ]
 
-    def save(self, layer: Digest, record: LayerRecord, raw_toc: bytes) -> None:
-        """Keeps a layer's TOC and record, in place of whatever was there.
+    def save(self, layer: Digest, record: LayerRecord, raw_toc: bytes, image: LayerImage) -> None:
+        """Keeps a layer's record, TOC and image, in place of whatever was there.
 
         Raises:
             OSError: the disk is full or broken; nothing half-written stays.
@@ -79,37 +89,73 @@ class LayerDirectories:
         target.parent.mkdir(mode=0o700, exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix=_NEW_PREFIX, dir=self._root))
         try:
-            compressed = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(raw_toc)
-            _write_durably(new / _TOC_NAME, compressed)
-            _write_durably(new / _RECORD_NAME, msgspec.json.encode(record))
-            if target.exists():
-                shutil.rmtree(target)
+            write_durably(new / _TOC_NAME, _compress(raw_toc))
+            write_durably(new / _RECORD_NAME, msgspec.json.encode(record))
+            save_image(image, new, source=record.image_source)
+            sync_directory(new)
+            self.remove(layer)
             new.rename(target)
+            sync_directory(target.parent)
         except OSError:
             shutil.rmtree(new, ignore_errors=True)
             raise
 
-    def load(self, layer: Digest) -> tuple[LayerRecord, bytes]:
-        """The record and the raw TOC of a layer, which is checked again.
+    def load_record(self, layer: Digest) -> LayerRecord:
+        """What is known of a layer.
 
         Raises:
-            LayerStateError: they are missing, damaged, or of another version.
+            LayerStateError: it is missing, damaged, or of another version.
         """
-        directory = self.path(layer)
+        path = self.path(layer) / _RECORD_NAME
         try:
-            record = msgspec.json.decode((directory / _RECORD_NAME).read_bytes(), type=LayerRecord)
-            compressed = (directory / _TOC_NAME).read_bytes()
-            raw_toc = zstandard.ZstdDecompressor().decompress(compressed)
-        except (OSError, msgspec.MsgspecError, zstandard.ZstdError) as error:
-            raise LayerStateError(directory, str(error)) from error
+            record = msgspec.json.decode(path.read_bytes(), type=LayerRecord)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise LayerStateError(path, str(error)) from error
         if record.version != RECORD_VERSION:
-            raise LayerStateError(directory, f"version {record.version} is not known")
+            raise LayerStateError(path, f"version {record.version} is not known")
+        return record
+
+    def load_toc(self, layer: Digest, record: LayerRecord) -> bytes:
+        """The raw TOC of a layer, verified again.
+
+        Raises:
+            LayerStateError: it is missing or damaged.
+        """
+        path = self.path(layer) / _TOC_NAME
+        try:
+            raw_toc = zstandard.ZstdDecompressor().decompress(path.read_bytes())
+        except (OSError, zstandard.ZstdError) as error:
+            raise LayerStateError(path, str(error)) from error
         actual = Digest.of(raw_toc)
         if str(actual) != record.toc_digest:
             expected = Digest.parse(record.toc_digest)
             mismatch = DigestMismatchError("the kept TOC", expected=expected, actual=actual)
-            raise LayerStateError(directory, str(mismatch))
-        return record, raw_toc
+            raise LayerStateError(path, str(mismatch))
+        return raw_toc
+
+    def replace_toc(self, layer: Digest, raw_toc: bytes) -> None:
+        """Keeps a TOC in place of a damaged one.
+
+        Raises:
+            OSError: the disk is full or broken.
+        """
+        replace_durably(self.path(layer) / _TOC_NAME, _compress(raw_toc))
+
+    def map_image(self, layer: Digest, record: LayerRecord) -> LayerImage:
+        """The layer's image, mapped.
+
+        Raises:
+            LayerStateError: it is missing, damaged, or of another version.
+        """
+        return map_image(self.path(layer), source=record.image_source, codec=record.codec)
+
+    def replace_image(self, layer: Digest, record: LayerRecord, image: LayerImage) -> None:
+        """Keeps an image in place of one that could not be used.
+
+        Raises:
+            OSError: the disk is full or broken.
+        """
+        save_image(image, self.path(layer), source=record.image_source)
 
     def remove(self, layer: Digest) -> None:
         """Deletes all that is kept of a layer; nothing there is no error.
@@ -124,8 +170,5 @@ class LayerDirectories:
             shutil.rmtree(doomed)
 
 
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def _compress(raw_toc: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(raw_toc)

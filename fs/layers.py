@@ -9,17 +9,15 @@ from typing import Self
 import trio
 
 from estargz.errors import DigestMismatchError, EstargzError
-from estargz.opening import FoundToc, extract_toc
-from estargz.toc import parse_toc
-from fs.chunk_store import ChunkStore
-from fs.compiling import LayerImage, compile_layer
+from estargz.opening import FoundToc
 from fs.demand_gate import DemandGate
-from fs.errors import LayerStateError, StaleLayerError
+from fs.errors import StaleLayerError
 from fs.fetching import Fetcher
 from fs.filling import Filler, FillSettings
 from fs.layer import Layer, LayerSource, LayerStatistics
 from fs.layer_blob import LayerBlob
-from fs.layer_directory import LayerDirectories, LayerRecord
+from fs.layer_directory import LayerDirectories
+from fs.layer_opening import LayerOpener, OpenedLayer
 from fs.request_planning import FetchSettings
 from registry.client import RegistryClient
 from registry.digest import Digest
@@ -45,7 +43,7 @@ class LayerTable:
         fetching: FetchSettings | None = None,
         filling: FillSettings | None = None,
     ) -> None:
-        self._client = client
+        self._opener = LayerOpener(client, directories)
         self._directories = directories
         self._fetching = fetching or FetchSettings()
         self._gate = DemandGate()
@@ -156,25 +154,10 @@ class LayerTable:
     async def _open_new(self, source: LayerSource) -> Layer:
         blob, found = self._found_ahead.pop(source.digest, (None, None))
         if blob is None or found is None:
-            blob = LayerBlob(self._client, source.reference, source.digest)
+            blob = self._opener.blob(source.reference, source.digest)
             found = await blob.find_toc()
-        record = LayerRecord(
-            reference=str(source.reference),
-            layer_digest=str(source.digest),
-            toc_digest=str(source.toc_digest),
-            codec=found.codec,
-            payload_bytes=found.payload_bytes,
-            blob_bytes=found.blob_bytes,
-        )
-
-        def compile_and_keep() -> tuple[LayerImage, ChunkStore]:
-            raw_toc = extract_toc(found, expected=source.toc_digest)
-            image = _compile(raw_toc, record)
-            self._directories.save(source.digest, record, raw_toc)
-            return image, self._open_store(source.digest, image)
-
-        image, store = await trio.to_thread.run_sync(compile_and_keep)
-        return self._enter(record, image, store, blob, prefetch_bytes=source.prefetch_bytes)
+        opened = await self._opener.open_new(blob, found, toc_digest=source.toc_digest)
+        return self._enter(opened, prefetch_bytes=source.prefetch_bytes)
 
     async def _find_ahead(self, digest: Digest, reference: Reference) -> None:
         """Fetches the TOC of a layer that will be asked for; what fails now is told when it is."""
@@ -182,7 +165,7 @@ class LayerTable:
             known = digest in self._by_digest or digest in self._found_ahead
             if known or await trio.to_thread.run_sync(self._directories.exists, digest):
                 return
-            blob = LayerBlob(self._client, reference, digest)
+            blob = self._opener.blob(reference, digest)
             try:
                 found = await blob.find_toc()
                 if len(found.compressed) <= _MAX_AHEAD_BYTES:
@@ -195,56 +178,35 @@ class LayerTable:
         """Attaches a kept layer at start, so that nobody waits for it later."""
         async with self._opening[digest]:
             if digest not in self._by_digest:
-                await self._open_kept(digest)
+                try:
+                    await self._open_kept(digest)
+                except (EstargzError, ContentError, OSError) as error:
+                    fields = {"layer": str(digest), "error": str(error)}
+                    _log.warning("kept layer cannot be opened yet", extra={"fields": fields})
 
     async def _open_kept(self, digest: Digest) -> Layer | None:
-        """Opens a layer from what is on disk; damaged files are deleted and count as absent."""
+        opened = await self._opener.open_kept(digest)
+        return None if opened is None else self._enter(opened)
 
-        def load() -> tuple[LayerRecord, LayerImage, ChunkStore] | None:
-            if not self._directories.exists(digest):
-                return None
-            try:
-                record, raw_toc = self._directories.load(digest)
-            except LayerStateError as error:
-                _log.warning("kept layer discarded", extra={"fields": {"error": str(error)}})
-                self._directories.remove(digest)
-                return None
-            image = _compile(raw_toc, record)
-            return record, image, self._open_store(digest, image)
-
-        loaded = await trio.to_thread.run_sync(load)
-        if loaded is None:
-            return None
-        record, image, store = loaded
-        blob = LayerBlob(self._client, Reference.parse(record.reference), digest)
-        return self._enter(record, image, store, blob)
-
-    def _open_store(self, digest: Digest, image: LayerImage) -> ChunkStore:
-        directory = self._directories.path(digest)
-        return ChunkStore(directory, image.chunks, data_bytes=image.data_bytes)
-
-    def _enter(
-        self,
-        record: LayerRecord,
-        image: LayerImage,
-        store: ChunkStore,
-        blob: LayerBlob,
-        *,
-        prefetch_bytes: int | None = None,
-    ) -> Layer:
+    def _enter(self, opened: OpenedLayer, *, prefetch_bytes: int | None = None) -> Layer:
+        blob, image, store = opened.blob, opened.image, opened.store
         layer = Layer(
             self._next_number,
             image=image,
             store=store,
             fetcher=Fetcher(self._nursery, blob, image, store, self._gate, self._fetching),
             blob=blob,
-            record=record,
+            record=opened.record,
         )
         self._next_number += 1
         self._by_digest[blob.digest] = layer
         self._by_number[layer.number] = layer
         self._nursery.start_soon(self._fill, layer, prefetch_bytes)
-        fields = {"layer": str(blob.digest), "reference": record.reference, "state": repr(store)}
+        fields = {
+            "layer": str(blob.digest),
+            "reference": opened.record.reference,
+            "state": repr(store),
+        }
         _log.info("layer attached", extra={"fields": fields})
         return layer
 
@@ -267,10 +229,6 @@ class LayerTable:
                 except OSError as error:
                     fields = {"layer": str(layer.digest), "error": str(error)}
                     _log.warning("progress could not be made durable", extra={"fields": fields})
-
-
-def _compile(raw_toc: bytes, record: LayerRecord) -> LayerImage:
-    return compile_layer(parse_toc(raw_toc), payload_bytes=record.payload_bytes, codec=record.codec)
 
 
 def _digest_of(name: bytes) -> Digest:

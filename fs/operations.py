@@ -212,7 +212,8 @@ class LayerOperations(pyfuse3.Operations):
         if inode == pyfuse3.ROOT_INODE:
             return {}
         layer, index = self._resolve(inode)
-        return layer.image.inodes.xattrs(index)
+        inodes = layer.image.inodes
+        return inodes.xattrs(index) if index < len(inodes) else {}
 
     def _listing(self, inode: InodeT) -> list[tuple[bytes, InodeT]]:
         if inode == pyfuse3.ROOT_INODE:

@@ -3,14 +3,14 @@ from itertools import pairwise
 from hypothesis import given, strategies as st
 
 from estargz.codec import Codec
-from fs.chunk_table import ChunkTable
+from fs.chunk_table import ChunkTable, ChunkTableBuilder
 
 
 def make_table(sizes: list[int], *, member_bytes: int = 100) -> ChunkTable:
-    table = ChunkTable()
+    builder = ChunkTableBuilder()
     offset = 0
     for number, size in enumerate(sizes):
-        table.append(
+        builder.append(
             data_offset=offset,
             size=size,
             blob_offset=10 + number * member_bytes,
@@ -18,8 +18,8 @@ def make_table(sizes: list[int], *, member_bytes: int = 100) -> ChunkTable:
             digest=bytes([number % 256]) * 32,
         )
         offset += size
-    table.freeze(payload_bytes=10 + len(sizes) * member_bytes, codec=Codec.GZIP)
-    return table
+    payload_bytes = 10 + len(sizes) * member_bytes
+    return ChunkTable(builder.pack(payload_bytes=payload_bytes, codec=Codec.GZIP))
 
 
 @given(st.lists(st.integers(1, 50), min_size=1), st.data())
@@ -56,3 +56,8 @@ def test_digests_are_kept_apart() -> None:
     table = make_table([1, 1, 1])
     assert [table.digest(i)[0] for i in range(3)] == [0, 1, 2]
     assert repr(table) == "<ChunkTable 3 chunks in 3 members>"
+
+
+def test_a_table_without_chunks_is_one() -> None:
+    table = make_table([])
+    assert (len(table), table.member_count, table.content_bytes) == (0, 0, 0)

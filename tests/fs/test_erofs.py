@@ -11,9 +11,10 @@ from hypothesis import assume, given, settings, strategies as st
 
 from estargz.errors import TocError
 from estargz.toc import Toc, TocEntry
-from fs.compiling import LayerImage, compile_layer
+from fs.compiling import compile_layer
 from fs.erofs import write_erofs
 from fs.errors import UnrepresentableError
+from fs.layer_image import LayerImage
 from tests.fs.erofs_images import UUID, assert_shows, check_image, mounted, write_image
 from tests.fs.layers_by_hand import entry
 from tests.strategies import Node, trees

@@ -3,6 +3,7 @@ import stat
 import pytest
 
 from fs.errors import NoSuchEntryError, WrongKindError
+from fs.inode_building import InodeTableBuilder
 from fs.inodes import ROOT, Attributes, Extent, InodeTable
 
 FILE = stat.S_IFREG | 0o644
@@ -10,21 +11,28 @@ FILE = stat.S_IFREG | 0o644
 
 @pytest.fixture
 def table() -> InodeTable:
-    table = InodeTable()
-    table.add(Attributes(mode=stat.S_IFDIR | 0o755), name=b"", parent=ROOT)
-    directory = table.add(Attributes(mode=stat.S_IFDIR), name=b"etc", parent=ROOT)
-    table.link(ROOT, b"etc", directory)
-    file = table.add(Attributes(mode=FILE, size=5000), name=b"\xffname", parent=directory)
-    table.link(directory, b"\xffname", file)
-    table.set_data_offset(file, 8192)
-    return table
+    builder = InodeTableBuilder(Attributes(mode=stat.S_IFDIR | 0o755))
+    directory = builder.add(Attributes(mode=stat.S_IFDIR), parent=ROOT)
+    builder.link(ROOT, b"etc", directory)
+    file = builder.add(Attributes(mode=FILE, size=5000), parent=directory)
+    builder.link(directory, b"\xffname", file)
+    builder.set_data_offset(file, 8192)
+    return InodeTable(builder.pack())
 
 
-def test_attributes_come_back_as_they_went_in(table: InodeTable) -> None:
-    given = Attributes(
-        mode=FILE, uid=2**32 - 1, gid=5, size=2**40, mtime_ns=-(10**9), rdev=2**40, nlink=3
-    )
-    assert table.attributes(table.add(given, name=b"x", parent=ROOT)) == given
+def test_entries_come_sorted_from_any_position(table: InodeTable) -> None:
+    builder = InodeTableBuilder(Attributes(mode=stat.S_IFDIR))
+    names = [b"%d" % number for number in range(100)]
+    for name in names:
+        builder.link(ROOT, name, builder.add(Attributes(mode=FILE), parent=ROOT))
+    table = InodeTable(builder.pack())
+    expected = [(name, int(name) + 1) for name in sorted(names)]
+    for first in (0, 1, 50, 99, 100, 101):
+        assert list(table.entries(ROOT, first)) == expected[first:]
+    assert [table.lookup(ROOT, name) for name in names] == list(range(1, 101))
+    for absent in (b"", b"100", b"0a", b"\xff"):
+        with pytest.raises(NoSuchEntryError):
+            table.lookup(ROOT, absent)
 
 
 @pytest.mark.parametrize(("size", "blocks"), [(0, 0), (1, 8), (4096, 8), (4097, 16)])

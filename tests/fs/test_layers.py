@@ -78,19 +78,6 @@ async def test_content_is_kept_over_a_restart(
     assert len(fake.requests) == asked
 
 
-def damage(root: Path, name: str) -> None:
-    (file,) = root.rglob(name)
-    file.write_bytes(b"damaged")
-
-
-async def test_a_damaged_layer_is_fetched_anew(source: LayerSource, tmp_path: Path) -> None:
-    async with layer_table(tmp_path) as table:
-        await table.attach(source)
-    damage(tmp_path, "toc.json.zst")
-    async with layer_table(tmp_path) as table:
-        assert await read_file(await table.attach(source)) == CONTENT
-
-
 async def test_unknown_names_and_numbers_are_stale(source: LayerSource, tmp_path: Path) -> None:
     async with layer_table(tmp_path) as table:
         for name in (b"no digest", b"\xff", source.digest.file_name.encode()):

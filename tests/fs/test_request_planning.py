@@ -3,7 +3,7 @@ import itertools
 from hypothesis import given, strategies as st
 
 from estargz.codec import Codec
-from fs.chunk_table import ChunkTable
+from fs.chunk_table import ChunkTable, ChunkTableBuilder
 from fs.request_planning import FetchSettings, plan_requests
 
 SETTINGS = FetchSettings(max_request_bytes=1000, read_through_bytes=50)
@@ -11,19 +11,18 @@ SETTINGS = FetchSettings(max_request_bytes=1000, read_through_bytes=50)
 
 def table_with_gaps(gaps: list[int]) -> ChunkTable:
     """Members of one small chunk each, that many bytes apart in the blob."""
-    table = ChunkTable()
+    builder = ChunkTableBuilder()
     blob_offset = 0
     for number, gap in enumerate(gaps):
         blob_offset += gap
-        table.append(
+        builder.append(
             data_offset=number * 4096,
             size=1,
             blob_offset=blob_offset,
             inner_offset=0,
             digest=bytes(32),
         )
-    table.freeze(payload_bytes=blob_offset + 30, codec=Codec.GZIP)
-    return table
+    return ChunkTable(builder.pack(payload_bytes=blob_offset + 30, codec=Codec.GZIP))
 
 
 @given(

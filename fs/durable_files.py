@@ -1,0 +1,78 @@
+"""Files that survive a loss of power: in which order writes, flushes and renames have to be made.
+
+A flushed file may still be missing afterwards if its directory was not flushed; a rename may come to be durable long
+before or after the bytes of other files. So: content is flushed before a name leads to it, and where something else
+relies on the name, the directory is flushed too. Every function blocks on the disk.
+"""
+
+import ctypes
+import os
+from pathlib import Path
+
+from fs.packed_file import Buffer
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+_FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 1, 2  # linux/falloc.h
+
+
+def write_durably(path: Path, content: Buffer) -> None:
+    """Writes a file whose name nobody relies on yet.
+
+    Raises:
+        OSError: the disk is full or broken.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        write_at(descriptor, content, 0)
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_durably(path: Path, content: Buffer) -> None:
+    """Gives a file new content: after a loss of power it has the old or the new, whole.
+
+    Raises:
+        OSError: the disk is full or broken; the file is as before.
+    """
+    new = path.with_name(f"{path.name}.new")
+    write_durably(new, content)
+    new.replace(path)
+
+
+def sync_directory(path: Path) -> None:
+    """Makes the names in a directory durable.
+
+    Raises:
+        OSError: the disk is broken.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_at(descriptor: int, content: Buffer, offset: int) -> None:
+    """Writes all of some bytes at a position of a file.
+
+    Raises:
+        OSError: the disk is full or broken.
+    """
+    view = memoryview(content)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def punch_hole(descriptor: int, offset: int, length: int) -> None:
+    """Gives the blocks that lie wholly in a range of a file back to the file system; it reads as zeros.
+
+    Raises:
+        OSError: the file system cannot do it.
+    """
+    mode = _FALLOC_FL_KEEP_SIZE | _FALLOC_FL_PUNCH_HOLE
+    if _libc.fallocate(descriptor, mode, offset, length) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -1,0 +1,145 @@
+"""Opening layers: from the disk where they are kept, from the registry where not. Everything but the waiting is in threads.
+
+What is damaged is told, and made again from what is not: a layer image from the kept TOC, a TOC from the registry,
+everything from the next one that asks. Content stays, as long as it belongs to the image.
+"""
+
+import logging
+from dataclasses import dataclass
+
+import trio
+
+from estargz.opening import FoundToc, extract_toc
+from estargz.toc import parse_toc
+from fs.chunk_store import ChunkStore
+from fs.compiling import compile_layer
+from fs.errors import LayerStateError
+from fs.layer_blob import LayerBlob
+from fs.layer_directory import LayerDirectories, LayerRecord
+from fs.layer_image import LayerImage
+from registry.client import RegistryClient
+from registry.digest import Digest
+from registry.reference import Reference
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedLayer:
+    """What a layer is made of once it is open.
+
+    Attributes:
+        record: what is known of it.
+        image: its tree and chunks.
+        store: its content.
+        blob: the way to what is missing.
+    """
+
+    record: LayerRecord
+    image: LayerImage
+    store: ChunkStore
+    blob: LayerBlob
+
+
+class LayerOpener:
+    """Opens the layers under one root. It keeps no state: who calls sees to it that a layer is opened once."""
+
+    def __init__(self, client: RegistryClient, directories: LayerDirectories) -> None:
+        self._client = client
+        self._directories = directories
+
+    def __repr__(self) -> str:
+        return f"<LayerOpener {self._directories!r}>"
+
+    def blob(self, reference: Reference, digest: Digest) -> LayerBlob:
+        """The way to a layer's content in its registry."""
+        return LayerBlob(self._client, reference, digest)
+
+    async def open_kept(self, digest: Digest) -> OpenedLayer | None:
+        """Opens a layer from what is on disk; without a request, unless its TOC is damaged.
+
+        None where nothing is kept that could be used; it is deleted then.
+
+        Raises:
+            EstargzError: its TOC had to be fetched again and is not the one it was.
+            RegistryError: its TOC had to be fetched again and could not be.
+            OSError: the disk is full or broken.
+        """
+        record = await trio.to_thread.run_sync(self._load_record, digest)
+        if record is None:
+            return None
+        image = await trio.to_thread.run_sync(self._load_image, digest, record)
+        blob = self.blob(Reference.parse(record.reference), digest)
+        if image is None:
+            found = await blob.find_toc()
+            image = await trio.to_thread.run_sync(self._repair, digest, record, found)
+        store = await trio.to_thread.run_sync(self._open_store, digest, image)
+        return OpenedLayer(record, image, store, blob)
+
+    async def open_new(
+        self, blob: LayerBlob, found: FoundToc, *, toc_digest: Digest
+    ) -> OpenedLayer:
+        """Opens a layer whose TOC was fetched, and keeps it.
+
+        Raises:
+            EstargzError: the TOC is another one, or breaks a rule.
+            OSError: the disk is full or broken.
+        """
+        record = LayerRecord(
+            reference=str(blob.reference),
+            layer_digest=str(blob.digest),
+            toc_digest=str(toc_digest),
+            codec=found.codec,
+            payload_bytes=found.payload_bytes,
+            blob_bytes=found.blob_bytes,
+        )
+
+        def compile_and_keep() -> tuple[LayerImage, ChunkStore]:
+            raw_toc = extract_toc(found, expected=toc_digest)
+            self._directories.save(blob.digest, record, raw_toc, _compile(raw_toc, record))
+            # Mapped anew: what is only in files can be dropped from memory.
+            image = self._directories.map_image(blob.digest, record)
+            return image, self._open_store(blob.digest, image)
+
+        image, store = await trio.to_thread.run_sync(compile_and_keep)
+        return OpenedLayer(record, image, store, blob)
+
+    def _load_record(self, digest: Digest) -> LayerRecord | None:
+        if not self._directories.exists(digest):
+            return None
+        try:
+            return self._directories.load_record(digest)
+        except LayerStateError as error:
+            _log.warning("kept layer discarded", extra={"fields": {"error": str(error)}})
+            self._directories.remove(digest)
+            return None
+
+    def _load_image(self, digest: Digest, record: LayerRecord) -> LayerImage | None:
+        """The image; compiled again if it is damaged; None if the TOC is damaged too."""
+        try:
+            return self._directories.map_image(digest, record)
+        except LayerStateError as error:
+            _log.info("layer image is made again", extra={"fields": {"error": str(error)}})
+        try:
+            raw_toc = self._directories.load_toc(digest, record)
+        except LayerStateError as error:
+            _log.warning("TOC is fetched again", extra={"fields": {"error": str(error)}})
+            return None
+        return self._compile_again(digest, record, raw_toc)
+
+    def _repair(self, digest: Digest, record: LayerRecord, found: FoundToc) -> LayerImage:
+        raw_toc = extract_toc(found, expected=Digest.parse(record.toc_digest))
+        self._directories.replace_toc(digest, raw_toc)
+        return self._compile_again(digest, record, raw_toc)
+
+    def _compile_again(self, digest: Digest, record: LayerRecord, raw_toc: bytes) -> LayerImage:
+        self._directories.replace_image(digest, record, _compile(raw_toc, record))
+        return self._directories.map_image(digest, record)
+
+    def _open_store(self, digest: Digest, image: LayerImage) -> ChunkStore:
+        directory = self._directories.path(digest)
+        return ChunkStore(directory, image.chunks, data_bytes=image.data_bytes)
+
+
+def _compile(raw_toc: bytes, record: LayerRecord) -> LayerImage:
+    return compile_layer(parse_toc(raw_toc), payload_bytes=record.payload_bytes, codec=record.codec)

@@ -1,0 +1,36 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from fs.durable_files import punch_hole, replace_durably, sync_directory, write_at, write_durably
+
+
+def test_files_are_written_whole_and_private(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_durably(path, b"long content")
+    write_durably(path, b"short")
+    assert path.read_bytes() == b"short"
+    assert path.stat().st_mode & 0o077 == 0
+    replace_durably(path, b"new")
+    sync_directory(tmp_path)
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_hole_gives_its_blocks_back_and_leaves_the_rest(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w+b", buffering=0) as file:
+        write_at(file.fileno(), b"x" * (5 * 4096), 0)
+        os.fsync(file.fileno())
+        before = os.fstat(file.fileno()).st_blocks
+        punch_hole(file.fileno(), 4096 - 10, 2 * 4096 + 10)
+        assert os.fstat(file.fileno()).st_blocks == before - 2 * 8
+        content = file.read()
+    assert content == b"x" * (4096 - 10) + bytes(2 * 4096 + 10) + b"x" * (2 * 4096)
+
+
+def test_refusals_have_their_number() -> None:
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - the number is what is tested
+        punch_hole(-1, 0, 1)
+    assert caught.value.errno == errno.EBADF

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from fs.compiling import LayerImage
 from fs.erofs import write_erofs
 from fs.inodes import ROOT, Attributes, InodeTable
+from fs.layer_image import LayerImage
 from fs.mounting import mount, unmount_lazily
 
 MAX_CONTENT_BYTES = 10_000

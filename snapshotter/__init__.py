@@ -4,6 +4,7 @@
     service.py       gRPC, thin            status.py      domain errors as gRPC codes
     snapshots.py     the model: the ten operations on snapshots, without gRPC
     records.py       what is known of snapshots (sqlite)       directories.py   where they lie
+    id_mapping.py    whose users a container has               former_mounts.py  what a former snapshotter left
     labels.py        where a layer comes from                  mounts.py        how containerd mounts it
     filters.py       containerd's filter expressions
     layer_server.py  what is asked of the fs server            fs_client.py     how, over its socket

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable, Iterator, Set as AbstractSet
 from pathlib import Path
 
+from snapshotter.id_mapping import Owner
 from snapshotter.mounts import Kind, SnapshotDirectory
 from snapshotter.records import Usage
 
@@ -38,17 +39,22 @@ class SnapshotDirectories:
     def __repr__(self) -> str:
         return f"<SnapshotDirectories {self._snapshots}>"
 
+    @property
+    def root(self) -> Path:
+        """What all of them are in."""
+        return self._snapshots
+
     def of(self, number: int) -> SnapshotDirectory:
         """Where a snapshot lies; it need not be there yet."""
         return SnapshotDirectory(self._snapshots / str(number))
 
-    def create(self, number: int, kind: Kind, *, owner: Path | None) -> None:
+    def create(self, number: int, kind: Kind, *, owner: Owner | None) -> None:
         """Makes a snapshot's directories, whole or not at all.
 
         Args:
             number: The snapshot's id.
             kind: An active snapshot has a work directory.
-            owner: Whose owner the content gets; this process's, if None.
+            owner: Whom the content belongs to; this process's user, if None.
 
         Raises:
             OSError: the disk is full or broken.
@@ -56,10 +62,18 @@ class SnapshotDirectories:
         with self._new(number) as new:
             _mkdir(new.fs, 0o755)
             if owner is not None:
-                status = owner.stat()
-                os.chown(new.fs, status.st_uid, status.st_gid)
+                os.chown(new.fs, owner.uid, owner.gid)
             if kind is Kind.ACTIVE:
                 _mkdir(new.work, 0o711)
+
+    def owner_of(self, number: int) -> Owner:
+        """Whom the content of a snapshot belongs to.
+
+        Raises:
+            OSError: it is not there, or a lazy layer is not served.
+        """
+        status = self.of(number).fs.stat()
+        return Owner(status.st_uid, status.st_gid)
 
     def create_link(self, number: int, target: Path) -> None:
         """Makes the directory of a snapshot whose content is what the fs server shows at ``target``.

@@ -46,7 +46,10 @@ class SnapshotDirectory:
 
 
 def plan_mounts(
-    kind: Kind, own: SnapshotDirectory, parents: Sequence[SnapshotDirectory]
+    kind: Kind,
+    own: SnapshotDirectory,
+    parents: Sequence[SnapshotDirectory],
+    overlay_options: Sequence[str] = (),
 ) -> list[Mount]:
     """The mounts of an active snapshot or a view over its parents, the nearest first."""
     read_only = kind is Kind.VIEW
@@ -56,7 +59,7 @@ def plan_mounts(
         return [_bind(parents[0], "ro")]
     lower = "lowerdir=" + ":".join(str(parent.fs) for parent in parents)
     upper = () if read_only else (f"workdir={own.work}", f"upperdir={own.fs}")
-    return [Mount("overlay", "overlay", (*upper, lower))]
+    return [Mount("overlay", "overlay", (*upper, lower, *overlay_options))]
 
 
 def _bind(directory: SnapshotDirectory, mode: str) -> Mount:

@@ -19,6 +19,8 @@ from snapshotter.errors import (
     SnapshotStateError,
 )
 from snapshotter.filters import parse_filters
+from snapshotter.former_mounts import unmount_below
+from snapshotter.id_mapping import parse_id_mapping
 from snapshotter.labels import (
     REMOTE,
     REMOTE_VALUE,
@@ -56,7 +58,7 @@ class Snapshots:
             SnapshotExistsError: the key is taken; or the target is there, and nothing need be downloaded.
             SnapshotNotFoundError: there is no such parent.
             InvalidRequestError: the key is empty, or the parent is not committed.
-            InvalidLabelError: a label is too long.
+            InvalidLabelError: a label is too long, or makes no sense.
             LayerUnavailableError: a lazy layer below cannot be served.
             FsServerError: there is a lazy layer below, and no fs server.
             OSError: the disk is full or broken.
@@ -173,6 +175,7 @@ class Snapshots:
         Raises:
             OSError: the disk is full or broken.
         """
+        unmount_below(self._directories.root)
         self._directories.delete_unfinished()
         self._delete_unknown(self._directories.present())
         for record in self._records.walk():
@@ -182,19 +185,26 @@ class Snapshots:
                 fields = {"key": record.name, "id": record.id}
                 _log.error("snapshot has lost its content", extra={"fields": fields})
             else:
-                self._directories.create(record.id, record.kind, owner=None)
+                mapping = parse_id_mapping(record.labels)
+                owner = mapping.owner if mapping else None
+                self._directories.create(record.id, record.kind, owner=owner)
 
     def _create(self, kind: Kind, key: str, parent: str, labels: Mapping[str, str]) -> list[Mount]:
         parents = self._records.chain(parent) if parent else []
         self._layers.ensure_served(parents)
-        owner = self._directories.of(parents[0].id).fs if parents else None
+        mapping = parse_id_mapping(labels)
+        owner = mapping.owner if mapping else None
+        if owner is None and parents:
+            owner = self._directories.owner_of(parents[0].id)
         with self._begun(kind, key, parent, labels) as record:
             self._directories.create(record.id, kind, owner=owner)
         return self._plan(record, parents)
 
     def _plan(self, own: Record, parents: Iterable[Record]) -> list[Mount]:
         directories = [self._directories.of(record.id) for record in parents]
-        return plan_mounts(own.kind, self._directories.of(own.id), directories)
+        mapping = parse_id_mapping(own.labels)
+        options = mapping.mount_options if mapping else ()
+        return plan_mounts(own.kind, self._directories.of(own.id), directories, options)
 
     @contextlib.contextmanager
     def _begun(

@@ -28,6 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="MARKERS",
         help="comma list of fuse, registry, containerd: a skipped test with one of these markers is a failure",
     )
+    parser.addoption(
+        "--lives",
+        action="store_true",
+        help="run tests/snapshotter/test_lives.py at full length: minutes instead of seconds",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,6 +9,7 @@ PACKAGES = ("estargz", "fs", "registry", "snapshotter")
 # Tested through what it is part of.
 WITHOUT = {
     ("registry", "real_registry"),  # the whole client, against a real registry
+    ("snapshotter", "lives"),  # the whole daemon, killed and restarted
     ("snapshotter", "layer_server"),  # a protocol; its implementations are tested
 }
 

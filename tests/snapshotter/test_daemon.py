@@ -1,11 +1,9 @@
 """The daemon as processes: starting, stopping, restarting, refusing to start."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,66 +17,19 @@ from fs.settings import read_settings
 from snapshotter.mounts import Kind
 from snapshotter.unix_socket import is_listening
 from tests.e2e.leftovers import (
-    kill_processes_under,
     mounts_under,
     processes_under,
-    unmount_all_under,
 )
+from tests.snapshotter.daemon_home import Home, home_in
 from tests.snapshotter.lazy_images import lazy_labels
-from tests.snapshotter.remote_snapshots import RemoteSnapshots
 
 pytestmark = pytest.mark.fuse
 
 
-class Home:
-    """Where one daemon lives."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.address = directory / "run" / "grpc.sock"
-        self.root = directory / "root"
-        self.notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.notifications.bind(str(directory / "notify"))
-        self.notifications.settimeout(30)
-
-    def command(self, *options: str) -> list[str]:
-        words = [sys.executable, "-m", "snapshotter.cli", "serve"]
-        return [*words, f"--address={self.address}", f"--root={self.root}", *options]
-
-    @contextmanager
-    def serving(self, *options: str) -> Iterator[subprocess.Popen[str]]:
-        """A daemon that has said it is ready."""
-        environment = os.environ | {"NOTIFY_SOCKET": str(self.directory / "notify")}
-        with subprocess.Popen(
-            self.command(*options), stderr=subprocess.PIPE, text=True, env=environment
-        ) as daemon:
-            try:
-                assert self.notifications.recv(100) == b"READY=1"
-                yield daemon
-            finally:
-                daemon.kill()
-
-    @contextmanager
-    def snapshots(self) -> Iterator[RemoteSnapshots]:
-        with grpc.insecure_channel(f"unix:{self.address}") as channel:
-            yield RemoteSnapshots(channel)
-
-    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*options), capture_output=True, text=True, timeout=50, check=False
-        )
-
-
 @pytest.fixture
 def home() -> Iterator[Home]:
-    with tempfile.TemporaryDirectory(prefix="dmn-") as name:
-        home = Home(Path(name))
-        try:
-            yield home
-        finally:
-            home.notifications.close()
-            kill_processes_under(home.directory)
-            unmount_all_under(home.directory)
+    with tempfile.TemporaryDirectory(prefix="dmn-") as name, home_in(Path(name)) as home:
+        yield home
 
 
 def end(home: Home, daemon: subprocess.Popen[str], number: signal.Signals) -> list[dict[str, str]]:

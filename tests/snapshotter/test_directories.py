@@ -30,8 +30,10 @@ def test_modes(directories: SnapshotDirectories, tmp_path: Path) -> None:
 
 
 def test_a_directory_appears_whole_or_not_at_all(directories: SnapshotDirectories) -> None:
-    with pytest.raises(FileNotFoundError):
-        directories.create(1, Kind.ACTIVE, owner=Path("/does/not/exist"))
+    (directories.root / "1").write_text("in the way")
+    with pytest.raises(NotADirectoryError):
+        directories.create(1, Kind.ACTIVE, owner=None)
+    (directories.root / "1").unlink()
     assert directories.present() == []
 
 

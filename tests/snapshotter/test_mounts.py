@@ -39,6 +39,12 @@ def test_parents_are_stacked_the_nearest_first() -> None:
     assert over_one.options == (*own, "lowerdir=/s/2/fs")
 
 
+def test_options_go_to_overlays_only() -> None:
+    (mount,) = plan_mounts(Kind.VIEW, OWN, [PARENT, GRANDPARENT], ("uidmap=0:1:2",))
+    assert mount.options == ("lowerdir=/s/2/fs:/s/1/fs", "uidmap=0:1:2")
+    assert plan_mounts(Kind.ACTIVE, OWN, [], ("a=b",)) == plan_mounts(Kind.ACTIVE, OWN, [])
+
+
 def test_a_mount_to_unpack_into_is_never_read_only() -> None:
     for parents in ([], [PARENT], [PARENT, GRANDPARENT]):
         assert "ro" not in plan_mounts(Kind.ACTIVE, OWN, parents)[-1].options

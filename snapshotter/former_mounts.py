@@ -1,0 +1,39 @@
+"""Mounts that a former life left below the snapshots: containerd-stargz-grpc mounts each lazy layer there.
+
+Nothing of this program is mounted there, so whatever is keeps directories from being deleted, and nobody serves it.
+Containers that run hold overlays of their own, which this leaves alone.
+"""
+
+import ctypes
+import logging
+import os
+import re
+from pathlib import Path
+
+_log = logging.getLogger(__name__)
+_MNT_FORCE, _MNT_DETACH = 1, 2
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+
+
+def unmount_below(directory: Path) -> None:
+    """Unmounts everything below a directory, the latest mount first; what will not go is told in the log."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for point in reversed(mounts_below(directory)):
+        if libc.umount2(os.fsencode(point), _MNT_FORCE | _MNT_DETACH) == 0:
+            fields = {"mountpoint": str(point)}
+            _log.info("unmounted what a former snapshotter left", extra={"fields": fields})
+        else:
+            fields = {"mountpoint": str(point), "error": os.strerror(ctypes.get_errno())}
+            _log.warning("cannot unmount what a former snapshotter left", extra={"fields": fields})
+
+
+def mounts_below(directory: Path) -> list[Path]:
+    """The mount points below a directory, the earliest first."""
+    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    points = (Path(os.fsdecode(_unescape(line.split(b" ")[4]))) for line in lines)
+    return [point for point in points if directory in point.parents]
+
+
+def _unescape(name: bytes) -> bytes:
+    """The kernel writes what would end a field as three octal digits (proc_pid_mountinfo(5))."""
+    return _OCTAL.sub(lambda found: bytes([int(found[1], 8)]), name)

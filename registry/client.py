@@ -201,15 +201,13 @@ class RegistryClient:
     async def _fetch_manifest_once(self, call: Call, tag_or_digest: str | Digest) -> RawManifest:
         async with self._exchange.open(call) as response:
             data = await response.read(self._settings.max_manifest_bytes)
-        media_type = (response.header("Content-Type") or "").partition(";")[0].strip()
-        digest = tag_or_digest if isinstance(tag_or_digest, Digest) else None
-        digest = (
-            digest or _claimed_digest(response.header("Docker-Content-Digest")) or Digest.of(data)
-        )
-        if not digest.matches(data):
-            raise BadResponseError(
-                call.repository.host, url=response.url, detail=f"the content is not {digest}"
-            )
+            media_type = (response.header("Content-Type") or "").partition(";")[0].strip()
+            digest = tag_or_digest if isinstance(tag_or_digest, Digest) else None
+            claimed = _claimed_digest(response.header("Docker-Content-Digest"))
+            digest = digest or claimed or Digest.of(data)
+            if not digest.matches(data):
+                detail = f"the content is not {digest}"
+                raise BadResponseError(response.host, url=response.url, detail=detail)
         return RawManifest(data, media_type, digest)
 
     async def _push_manifest_once(self, call: Call, digest: Digest) -> None:

@@ -19,6 +19,8 @@ MAX_SETBACK_SECONDS: Final = 300.0
 BLOB_SETBACK_SECONDS: Final = 60.0
 MAX_REMEMBERED: Final = 4096
 
+_EVERYTHING: Final = None
+
 
 @dataclass(slots=True)
 class _Setback:
@@ -47,7 +49,7 @@ class EndpointHealth:
     def order(
         self, endpoints: Iterable[Endpoint], *, subject: Hashable, now: float
     ) -> tuple[list[Endpoint], list[Endpoint]]:
-        """The endpoints to ask about a subject (a blob, or None), in order: first the sound ones, then those set back."""
+        """The endpoints to ask about a subject (a blob, say), in order: first the sound ones, then those set back."""
         sound: list[Endpoint] = []
         set_back: list[Endpoint] = []
         for endpoint in endpoints:
@@ -60,31 +62,33 @@ class EndpointHealth:
     ) -> None:
         """Sets an endpoint back, for the subject alone where the error says nothing about the endpoint as such."""
         if _is_about_the_host(error):
-            before = self._setbacks.get((endpoint.base_url, None))
+            before = self._setbacks.get((endpoint.base_url, _EVERYTHING))
             if before is not None and now < before.since + before.seconds:
                 return  # one outage, seen by many requests at once
             seconds = FIRST_SETBACK_SECONDS if before is None else before.seconds * 2
-            self._set_back((endpoint.base_url, None), min(seconds, MAX_SETBACK_SECONDS), now=now)
-        elif subject is not None:
+            self._set_back(
+                (endpoint.base_url, _EVERYTHING), min(seconds, MAX_SETBACK_SECONDS), now=now
+            )
+        else:
             self._set_back((endpoint.base_url, subject), BLOB_SETBACK_SECONDS, now=now)
 
     def answered(self, endpoint: Endpoint) -> None:
         """The endpoint works again."""
-        self._setbacks.pop((endpoint.base_url, None), None)
+        self._setbacks.pop((endpoint.base_url, _EVERYTHING), None)
 
     def states(self, *, now: float) -> tuple[EndpointState, ...]:
         """The endpoints that are set back for everything."""
         return tuple(
             EndpointState(base_url, setback.until - now)
             for (base_url, subject), setback in self._setbacks.items()
-            if subject is None and setback.until > now
+            if subject is _EVERYTHING and setback.until > now
         )
 
     def _is_set_back(self, endpoint: Endpoint, subject: Hashable, *, now: float) -> bool:
-        host = self._setbacks.get((endpoint.base_url, None))
+        host = self._setbacks.get((endpoint.base_url, _EVERYTHING))
         if host is not None and now < host.until:
             return True
-        blob = self._setbacks.get((endpoint.base_url, subject)) if subject is not None else None
+        blob = self._setbacks.get((endpoint.base_url, subject))
         if blob is not None and now < blob.until:
             return True
         if host is not None:

@@ -59,13 +59,18 @@ class Call:
     blob: Digest | None = None
 
     @property
-    def subject(self) -> tuple[Repository, Digest] | None:
+    def subject(self) -> tuple[Repository, str]:
         """What an endpoint may lack, or have wrongly, though it is sound."""
-        return None if self.blob is None else (self.repository, self.blob)
+        return self.repository, self.path
 
     def scope(self, endpoint: Endpoint) -> Scope:
         """What a token for this must cover."""
         return Scope(endpoint, self.repository, self.access)
+
+
+def blob_path(repository: Repository, digest: Digest) -> str:
+    """Where a blob is, below an API's base."""
+    return f"{repository.name}/blobs/{digest}"
 
 
 class Exchange:
@@ -141,7 +146,7 @@ class Exchange:
         if endpoint is not None:
             self._redirects.forget_blob((endpoint, repository, blob))
             error = BadResponseError(endpoint.host, detail="bytes with another digest")
-            subject = repository, blob
+            subject = repository, blob_path(repository, blob)
             self._health.failed(endpoint, error, subject=subject, now=trio.current_time())
 
     def endpoint_states(self) -> tuple[EndpointState, ...]:

@@ -7,7 +7,7 @@ from typing import Final
 from registry.authorizer import Access
 from registry.digest import Digest
 from registry.errors import BadResponseError, NotFoundError, RegistryError
-from registry.exchange import Call, Exchange
+from registry.exchange import Call, Exchange, blob_path
 from registry.ranges import (
     BlobRange,
     BodyHeaders,
@@ -176,7 +176,7 @@ async def find_blob_size(
     exchange: Exchange, repository: Repository, digest: Digest, *, access: Access
 ) -> int | None:
     """The size of a blob, or None where there is none; see ``RegistryClient.blob_exists``."""
-    call = Call("HEAD", repository, f"{repository.name}/blobs/{digest}", access=access)
+    call = Call("HEAD", repository, blob_path(repository, digest), access=access)
     try:
         size = await exchange.retrying(lambda: _ask_length(exchange, call))
     except NotFoundError:
@@ -218,7 +218,7 @@ async def _read_suffix(
 
 
 def _blob_call(repository: Repository, digest: Digest, headers: dict[str, str]) -> Call:
-    path = f"{repository.name}/blobs/{digest}"
+    path = blob_path(repository, digest)
     return Call("GET", repository, path, headers=headers, expected=_ANSWERS, blob=digest)
 
 

@@ -10,6 +10,7 @@ PACKAGES = ("estargz", "fs", "registry", "snapshotter")
 WITHOUT = {
     ("registry", "real_registry"),  # the whole client, against a real registry
     ("snapshotter", "lives"),  # the whole daemon, killed and restarted
+    ("registry", "mirrors"),  # the whole client, with several endpoints
     ("snapshotter", "layer_server"),  # a protocol; its implementations are tested
 }
 

@@ -252,6 +252,7 @@ class _Handler(BaseHTTPRequestHandler):
                 status=status,
                 body_bytes=body_bytes,
                 user_agent=self.headers.get("User-Agent", ""),
+                namespace=self._query.get("ns", [""])[0],
             )
         )
 

@@ -41,6 +41,7 @@ class Record:
         status: what was answered; 0 where the connection was just closed.
         body_bytes: how many bytes of a body were sent.
         user_agent: who asked.
+        namespace: the registry whose content is meant, as mirrors are told.
     """
 
     kind: str
@@ -51,6 +52,7 @@ class Record:
     status: int = 0
     body_bytes: int = 0
     user_agent: str = ""
+    namespace: str = ""
 
 
 @dataclass(slots=True)

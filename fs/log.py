@@ -90,8 +90,7 @@ def log_to_file(path: Path, level: LogLevel) -> None:
 def set_level(level: LogLevel) -> None:
     """Changes the least level that is logged."""
     logging.getLogger().setLevel(_LEVELS[level])
-    for library in ("httpx", "httpcore", "pyfuse3"):
-        logging.getLogger(library).setLevel(max(_LEVELS[level], logging.WARNING))
+    logging.getLogger("pyfuse3").setLevel(max(_LEVELS[level], logging.WARNING))
 
 
 def _log_to(handler: logging.Handler, level: LogLevel) -> None:

@@ -8,6 +8,7 @@ class ClientStatistics:
     """A record of one moment.
 
     Attributes:
+        connections: connections opened.
         requests: requests sent, those for tokens and those redirected included.
         bytes_received: bytes of bodies received, useless ones included.
         bytes_sent: bytes of bodies sent.
@@ -15,6 +16,7 @@ class ClientStatistics:
         retries: attempts after the first one.
     """
 
+    connections: int = 0
     requests: int = 0
     bytes_received: int = 0
     bytes_sent: int = 0
@@ -26,6 +28,7 @@ class ClientStatistics:
 class Counters:
     """The running numbers behind ``ClientStatistics``; belongs to one client."""
 
+    connections: int = 0
     requests: int = 0
     bytes_received: int = 0
     bytes_sent: int = 0

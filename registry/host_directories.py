@@ -15,7 +15,7 @@ from registry.endpoints import ClientCertificate, Connection, Endpoint
 from registry.errors import HostsError, TlsFileError
 from registry.hosts import is_loopback
 from registry.hosts_file import MAX_HOSTS_FILE_BYTES, HostsFile, parse_hosts_file
-from registry.tls import make_context
+from registry.tls import load_tls
 
 HOSTS_FILE: Final = "hosts.toml"
 MAX_CERTIFICATES: Final = 100
@@ -136,7 +136,7 @@ def _check_tls(endpoint: Endpoint, directory: Path) -> None:
     if not endpoint.connection.has_tls_settings:
         return
     try:
-        make_context(endpoint.connection)
+        load_tls(endpoint.connection)
     except TlsFileError as error:
         file = directory / HOSTS_FILE
         if not file.exists():

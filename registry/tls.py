@@ -1,21 +1,36 @@
 """TLS as an endpoint wants it: which authorities are trusted, and which certificate we show."""
 
 import ssl
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from registry.endpoints import Connection
 from registry.errors import TlsFileError
 
 
-def make_context(connection: Connection) -> ssl.SSLContext:
-    """The TLS context of a connection; the machine's own authorities are always trusted too. Reads files.
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """What was read for a connection, all of it usable.
+
+    Attributes:
+        authorities: the certificates that are trusted besides the machine's own, in PEM.
+        certificate: the file with the certificate we show; of several, the first.
+        key: the file with its key.
+    """
+
+    authorities: bytes = field(default=b"", repr=False)
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+def load_tls(connection: Connection) -> TlsFiles:
+    """Reads what a connection names.
 
     Raises:
         TlsFileError: a file is missing, or holds no certificate or key.
     """
-    context = ssl.create_default_context()
-    for path in connection.ca_files:
-        _trust(context, path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authorities = [_read_authority(context, path) for path in connection.ca_files]
     for pair in connection.client_certificates:
         try:
             # An encrypted key must be an error: asking for its password would block.
@@ -23,15 +38,16 @@ def make_context(connection: Connection) -> ssl.SSLContext:
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             at_fault = _first_missing(pair.certificate, pair.key)
             raise TlsFileError(at_fault, "client", _reason(error)) from error
-    if not connection.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+    shown = TlsFiles()
+    for pair in connection.client_certificates[:1]:
+        shown = TlsFiles(certificate=pair.certificate, key=pair.key or pair.certificate)
+    return replace(shown, authorities=b"\n".join(authorities))
 
 
-def _trust(context: ssl.SSLContext, path: Path) -> None:
+def _read_authority(context: ssl.SSLContext, path: Path) -> bytes:
     try:
         context.load_verify_locations(cafile=path)
+        return path.read_bytes()
     except OSError as error:
         raise TlsFileError(path, "ca", _reason(error)) from error
 

@@ -1,13 +1,11 @@
-"""The only door to the network, and the only module that knows which HTTP library there is.
+"""The client's door to the network: one request in, one open response out.
 
-One request in, one open response out; no redirects, no credentials, no retries: those are ``registry.exchange``. Failures of
-the network leave as ``UnreachableError``, bodies that are cut as ``BadResponseError``; nothing of the library leaks.
+No redirects, no credentials, no retries: those are ``registry.exchange``. How bytes get on and off the wire is
+``registry.transfers``'. Failures of the network leave as ``UnreachableError``, bodies that are cut as ``BadResponseError``.
 """
 
 import contextlib
-import logging
 import os
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,21 +13,23 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-import httpx
+import trio
 
 from registry.counters import Counters
 from registry.endpoints import Connection
 from registry.errors import BadResponseError, RegistryError, UnreachableError, UntrustedError
 from registry.failures import Failure, error_from_failure
+from registry.hosts import resolve_url
 from registry.proxies import ProxySettings
 from registry.settings import ClientSettings
-from registry.tls import make_context
+from registry.tls import TlsFiles, load_tls
+from registry.transfer import Problem, Transfer, TransferError
+from registry.transfers import Route, Transfers
 
 MAX_DRAINED_BYTES: Final = 64 << 10
-_KEEPALIVE_SECONDS: Final = 60.0
-_MAX_CAUSES: Final = 10
 _HEADERS: Final = {
     "User-Agent": "pyestargz",
+    "Accept": "*/*",
     # Digests and ranges are of the bytes as stored: nobody may compress them on the way.
     "Accept-Encoding": "identity",
 }
@@ -54,9 +54,12 @@ class Request:
 class Response:
     """An open response; whoever holds it closes it, by ``aclose`` or ``discard``."""
 
-    def __init__(self, url: str, response: httpx.Response, counters: Counters) -> None:
+    def __init__(
+        self, url: str, transfer: Transfer, close: Callable[[], None], counters: Counters
+    ) -> None:
         self.url = url
-        self._response = response
+        self._transfer = transfer
+        self._close = close
         self._counters = counters
         self._discarded: bytes | None = None
 
@@ -66,7 +69,7 @@ class Response:
     @property
     def status(self) -> int:
         """The HTTP status."""
-        return self._response.status_code
+        return self._transfer.status
 
     @property
     def host(self) -> str:
@@ -75,8 +78,7 @@ class Response:
 
     def header(self, name: str) -> str | None:
         """A header's value; several of one name are joined with commas."""
-        value: str | None = self._response.headers.get(name)
-        return value
+        return self._transfer.headers.get(name.lower())
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body as it arrives.
@@ -85,14 +87,13 @@ class Response:
             BadResponseError: it ends early.
             UnreachableError: the network failed, or was silent for too long.
         """
-        raw = self._response.aiter_raw()
         try:
             with _mapped_errors(self.url, cut=BadResponseError):
-                async for chunk in raw:
+                while chunk := await self._transfer.receive():
                     self._counters.bytes_received += len(chunk)
                     yield chunk
         finally:
-            await self._end(raw)
+            self._close()
 
     async def read(self, max_bytes: int) -> bytes:
         """The whole body.
@@ -147,36 +148,26 @@ class Response:
         return error_from_failure(failure, now=datetime.now(UTC))
 
     async def aclose(self) -> None:
-        """Closes the response; the connection too, unless the body was read to its end."""
-        await self._response.aclose()
-
-    async def _end(self, raw: AsyncIterator[bytes]) -> None:
-        """Ends the library's own iterators, which nest too deep to be closed one by one.
-
-        Going on after the response was closed ends all of them with an error; what is skipped until then had been
-        received before.
-        """
-        await self.aclose()
-        with contextlib.suppress(httpx.TransportError, httpx.StreamError):
-            async for _ in raw:
-                pass
+        """Closes the response; the connection too, unless the body was received to its end."""
+        self._close()
 
 
 class Transport:
-    """Pools of connections, one for each way of connecting; an async context manager."""
+    """All connections of a client; an async context manager."""
 
     def __init__(self, settings: ClientSettings, counters: Counters) -> None:
         self._settings = settings
         self._counters = counters
+        self._transfers = Transfers(max_connections=settings.max_connections, counters=counters)
+        self._free = trio.Semaphore(settings.max_connections)
         self._proxies = settings.proxies or ProxySettings.from_environment(os.environ)
-        self._clients: dict[tuple[Connection, str, str | None], httpx.AsyncClient] = {}
-        self._stack = contextlib.AsyncExitStack()
+        self._tls: dict[Connection, TlsFiles] = {}
+
+    def __repr__(self) -> str:
+        return f"<Transport {self._transfers}>"
 
     async def __aenter__(self) -> Self:
-        # The library logs whole URLs, and signed ones are secrets; its debug lines hold our tokens.
-        for name in ("httpx", "httpcore"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        await self._stack.__aenter__()
+        await self._transfers.__aenter__()
         return self
 
     async def __aexit__(
@@ -185,7 +176,7 @@ class Transport:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._stack.__aexit__(kind, error, traceback)
+        await self._transfers.__aexit__(kind, error, traceback)
 
     async def send(self, request: Request) -> Response:
         """Sends a request and waits for the response's headers.
@@ -194,80 +185,69 @@ class Transport:
             TlsFileError: a certificate that the connection needs cannot be used.
             UnreachableError: there was no response.
         """
+        route = await self._route(request)
         with _mapped_errors(request.url, cut=UnreachableError):
-            client = await self._client(request)
-            built = client.build_request(
-                request.method,
-                request.url,
-                headers=dict(request.headers),
-                content=request.content if isinstance(request.content, bytes) else None,
-            )
-            if isinstance(request.content, bytes):
-                self._counters.bytes_sent += len(request.content)
-            elif request.content is not None:
-                built.stream = _Body(request.content, self._counters)
-            self._counters.requests += 1
-            response = await client.send(built, stream=True)
-        return Response(request.url, response, self._counters)
+            await self._wait_free()
+            with contextlib.ExitStack() as unless_answered:
+                unless_answered.callback(self._free.release)
+                transfer = unless_answered.enter_context(self._start(request, route))
+                await self._send_body(request, transfer)
+                await transfer.wait_headers()
+                close = unless_answered.pop_all().close
+        return Response(request.url, transfer, close, self._counters)
 
-    async def _client(self, request: Request) -> httpx.AsyncClient:
-        scheme = urlsplit(request.url).scheme
-        key = request.connection, scheme, self._proxies.proxy_for(request.url)
-        client = self._clients.get(key)
-        if client is None:
-            try:
-                client = self._clients[key] = self._make_client(*key)
-            except (ValueError, ImportError) as error:  # of a kind the library does not know
-                detail = "the proxy that the environment names for it cannot be used"
-                host = urlsplit(request.url).netloc
-                raise UnreachableError(host, detail=detail, retryable=False) from error
-            await self._stack.enter_async_context(client)
-        return client
-
-    def _make_client(
-        self, connection: Connection, scheme: str, proxy: str | None
-    ) -> httpx.AsyncClient:
-        settings = self._settings
-        return httpx.AsyncClient(
-            headers=_HEADERS,
-            verify=make_context(connection) if scheme == "https" else False,
-            proxy=proxy,
-            trust_env=False,
-            timeout=httpx.Timeout(
-                connection.inactivity_timeout_seconds or settings.inactivity_timeout_seconds,
-                connect=connection.connect_timeout_seconds or settings.connect_timeout_seconds,
-            ),
-            limits=httpx.Limits(
-                max_connections=settings.max_connections,
-                max_keepalive_connections=settings.max_connections,
-                keepalive_expiry=_KEEPALIVE_SECONDS,
-            ),
+    async def _route(self, request: Request) -> Route:
+        connection, settings = request.connection, self._settings
+        tls = self._tls.get(connection)
+        if tls is None:
+            tls = TlsFiles()
+            if connection.has_tls_settings:
+                tls = await trio.to_thread.run_sync(load_tls, connection)
+            self._tls[connection] = tls
+        return Route(
+            tls=tls,
+            verify=connection.verify,
+            proxy=self._proxies.proxy_for(request.url) or "",
+            connect_timeout_seconds=connection.connect_timeout_seconds
+            or settings.connect_timeout_seconds,
+            silence_seconds=connection.inactivity_timeout_seconds
+            or settings.inactivity_timeout_seconds,
         )
 
+    async def _wait_free(self) -> None:
+        """Waits until one request more may be under way."""
+        with trio.move_on_after(self._settings.inactivity_timeout_seconds) as patience:
+            await self._free.acquire()
+        if patience.cancelled_caught:
+            raise TransferError(Problem.SILENT, "all connections stayed busy for too long")
 
-class _Body(httpx.AsyncByteStream):
-    """A request's body, counted as it is taken."""
+    def _start(self, request: Request, route: Route) -> Transfer:
+        if resolve_url(request.url, request.url) is None:
+            raise TransferError(Problem.UNUSABLE_URL, Problem.UNUSABLE_URL.value)
+        headers = {**_HEADERS, **request.headers}
+        length = None if request.content is None else headers.pop("Content-Length", None)
+        if isinstance(request.content, bytes):
+            length = str(len(request.content))
+        self._counters.requests += 1
+        return self._transfers.start(
+            request.method,
+            request.url,
+            headers,
+            route,
+            body_bytes=None if length is None else int(length),
+        )
 
-    def __init__(self, start: BodySource, counters: Counters) -> None:
-        self._start = start
-        self._counters = counters
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return _Counted(self._start(), self._counters)
-
-
-class _Counted:
-    def __init__(self, pieces: AsyncIterator[bytes], counters: Counters) -> None:
-        self._pieces = pieces
-        self._counters = counters
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        piece = await anext(self._pieces)
-        self._counters.bytes_sent += len(piece)
-        return piece
+    async def _send_body(self, request: Request, transfer: Transfer) -> None:
+        content = request.content
+        if isinstance(content, bytes):
+            self._counters.bytes_sent += len(content)
+            await transfer.send(content)
+        elif content is not None:
+            async for piece in content():
+                self._counters.bytes_sent += len(piece)
+                if not await transfer.send(piece):
+                    break
+        transfer.end_body()
 
 
 @contextlib.contextmanager
@@ -275,39 +255,14 @@ def _mapped_errors(url: str, *, cut: type[RegistryError]) -> Iterator[None]:
     host = urlsplit(url).netloc
     try:
         yield
-    except httpx.RemoteProtocolError as error:
-        raise cut(host, url=url, detail=str(error)) from error
-    except httpx.TimeoutException as error:
-        raise UnreachableError(host, url=url, detail=_describe_timeout(error)) from error
-    except httpx.InvalidURL as error:
-        raise UnreachableError(host, url=url, detail=str(error), retryable=False) from error
-    except httpx.TransportError as error:
-        raise _unreachable(host, url, error) from error
-
-
-def _unreachable(host: str, url: str, error: httpx.TransportError) -> UnreachableError:
-    causes = list(_causes(error))
-    detail = next((str(cause) for cause in reversed(causes) if str(cause)), type(error).__name__)
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-        return UntrustedError(host, url=url, detail=detail)
-    return UnreachableError(host, url=url, detail=detail)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what caused it, the last one being the nearest to the network; of several causes the first."""
-    for _ in range(_MAX_CAUSES):
-        if error is None:
-            return
-        yield error
-        first = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else None
-        error = first or error.__cause__ or error.__context__
-
-
-def _describe_timeout(error: httpx.TimeoutException) -> str:
-    match error:
-        case httpx.ConnectTimeout():
-            return "connecting took too long"
-        case httpx.PoolTimeout():
-            return "all connections stayed busy for too long"
-        case _:
-            return "the connection was silent for too long"
+    except TransferError as error:
+        kind: type[RegistryError]
+        match error.problem:
+            case Problem.CUT:
+                kind = cut
+            case Problem.UNTRUSTED:
+                kind = UntrustedError
+            case _:
+                kind = UnreachableError
+        retryable = False if error.problem is Problem.UNUSABLE_URL else None
+        raise kind(host, url=url, detail=str(error), retryable=retryable) from error

@@ -136,10 +136,12 @@ async def test_a_remembered_target_that_is_gone_is_found_anew(fake, quick):
     digest = fake.add_blob("some/image", DATA)
     async with RegistryClient(quick) as client:
         await read_tail(client, repository_of(fake), digest)
-        fake.faults.inject(Fault.HUNG_UP, kinds=("cdn",))
+        fake.faults.inject(
+            Fault.HUNG_UP, kinds=("cdn",), times=2
+        )  # a kept connection may end: that is no fault
         await read_tail(client, repository_of(fake), digest)
         assert client.statistics().retries == 0
-    assert [record.kind for record in fake.requests] == ["blob", "cdn", "cdn", "blob", "cdn"]
+    assert [record.kind for record in fake.requests] == ["blob", *["cdn"] * 3, "blob", "cdn"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,3 @@
-import ssl
 import subprocess
 from pathlib import Path
 
@@ -6,27 +5,23 @@ import pytest
 
 from registry.endpoints import ClientCertificate, Connection
 from registry.errors import TlsFileError
-from registry.tls import make_context
+from registry.tls import TlsFiles, load_tls
 
 
-def test_a_private_authority_is_trusted_besides_the_machines_own(authority):
-    own = len(make_context(Connection()).get_ca_certs())
-    context = make_context(Connection(ca_files=(authority.certificate,)))
-    assert len(context.get_ca_certs()) == own + 1
-    assert context.verify_mode is ssl.CERT_REQUIRED
-
-
-def test_verification_can_be_switched_off():
-    context = make_context(Connection(verify=False))
-    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_NONE, False)
+def test_authorities_are_read(authority):
+    files = load_tls(Connection(ca_files=(authority.certificate, authority.certificate)))
+    assert files.authorities.count(b"BEGIN CERTIFICATE") == 2
+    assert load_tls(Connection(verify=False)) == TlsFiles()
 
 
 def test_certificate_and_key_in_one_file_or_in_two(authority, tmp_path):
     certificate, key = authority.issue("client")
     both = tmp_path / "both.pem"
     both.write_bytes(certificate.read_bytes() + key.read_bytes())
-    make_context(Connection(client_certificates=(ClientCertificate(both),)))
-    make_context(Connection(client_certificates=(ClientCertificate(certificate, key),)))
+    one = load_tls(Connection(client_certificates=(ClientCertificate(both),)))
+    assert (one.certificate, one.key) == (both, both)
+    two = load_tls(Connection(client_certificates=(ClientCertificate(certificate, key),)))
+    assert (two.certificate, two.key) == (certificate, key)
 
 
 def test_what_cannot_be_used_is_named(authority, tmp_path):
@@ -45,7 +40,7 @@ def test_what_cannot_be_used_is_named(authority, tmp_path):
         (Connection(client_certificates=(ClientCertificate(certificate),)), certificate, "client"),
     ):
         with pytest.raises(TlsFileError, match=str(path)) as caught:
-            make_context(connection)
+            load_tls(connection)
         assert (caught.value.path, caught.value.key) == (path, setting)
 
 
@@ -56,4 +51,4 @@ def test_a_key_with_a_password_is_an_error_and_no_question(authority, tmp_path):
     subprocess.run(command, check=True, capture_output=True, timeout=20)
     pair = ClientCertificate(certificate, Path(locked))
     with pytest.raises(TlsFileError, match="encrypted"):
-        make_context(Connection(client_certificates=(pair,)))
+        load_tls(Connection(client_certificates=(pair,)))

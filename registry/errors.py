@@ -156,7 +156,7 @@ class UntrustedError(UnreachableError):
     """The host's TLS certificate is not signed by anyone this machine trusts, or not for that host."""
 
     problem = "cannot prove who it is for"
-    advice = "add its CA to this machine's trusted certificates, or check the host's name"
+    advice = "name its CA in the host's hosts.toml, or trust it on this machine, or check the host's name"
     retryable_by_default = False
 
 

@@ -11,6 +11,7 @@ WITHOUT = {
     ("registry", "real_registry"),  # the whole client, against a real registry
     ("snapshotter", "lives"),  # the whole daemon, killed and restarted
     ("registry", "mirrors"),  # the whole client, with several endpoints
+    ("registry", "real_tls"),  # the whole client, against real registries behind TLS
     ("snapshotter", "layer_server"),  # a protocol; its implementations are tested
 }
 

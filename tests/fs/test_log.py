@@ -80,7 +80,7 @@ def test_a_log_file_is_bounded_and_gets_the_last_words(tmp_path: Path) -> None:
 
 
 def test_a_level_can_be_changed() -> None:
-    root, library = logging.getLogger(), logging.getLogger("httpx")
+    root, library = logging.getLogger(), logging.getLogger("pyfuse3")
     before = root.level, library.level
     try:
         set_level(LogLevel.ERROR)

@@ -28,6 +28,11 @@ def is_tag(text: str) -> bool:
     return _TAG.fullmatch(text) is not None
 
 
+def is_host(text: str) -> bool:
+    """Whether a text is a host, with or without a port."""
+    return _HOST.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Repository:
     """Where blobs are asked from: a host (with its port) and a path on it; always well-formed.
@@ -40,7 +45,7 @@ class Repository:
     name: str
 
     def __post_init__(self) -> None:
-        if not _HOST.fullmatch(self.host):
+        if not is_host(self.host):
             raise InvalidReferenceError(str(self), "the host is malformed")
         if len(self.name) > MAX_REPOSITORY_CHARACTERS:
             raise InvalidReferenceError(str(self), "the repository is too long")

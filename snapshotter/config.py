@@ -6,6 +6,8 @@ from pathlib import Path
 from fs.filling import FillSettings
 from fs.log import LogLevel
 from fs.settings import FsSettings
+from registry.host_settings import HostSettings
+from registry.resolver_table import parse_config_paths, parse_mirrors
 from registry.settings import ClientSettings
 from snapshotter.config_file import ConfigFile
 from snapshotter.errors import ConfigError
@@ -165,4 +167,15 @@ def _registry_settings(file: ConfigFile) -> ClientSettings:
         backoff_seconds=least,
         max_backoff_seconds=max(least, seconds("blob.max_wait_msec", ours.max_backoff_seconds)),
         inactivity_timeout_seconds=file.get("resolver.request_timeout_sec"),
+        hosts=_host_settings(file),
+    )
+
+
+def _host_settings(file: ConfigFile) -> HostSettings:
+    def error(key: str, reason: str) -> ConfigError:
+        return ConfigError(str(file.path), f"{key} {reason}")
+
+    return HostSettings(
+        config_paths=parse_config_paths(file.get("registry.config_path"), error),
+        mirrors=parse_mirrors(file.get("resolver.host"), error),
     )

@@ -68,7 +68,7 @@ def effective_settings(file: ConfigFile) -> Iterator[EffectiveSetting]:
     for name, key in KEYS.items():
         origin = "file" if name in file.values else "default"
         effect = key.meaning or f"(no effect: {key.idle})"
-        yield EffectiveSetting(name, file.get(name), origin, effect)
+        yield EffectiveSetting(name, key.shown(file.get(name)), origin, effect)
 
 
 def _origin(context: click.Context, name: str) -> str:

@@ -30,6 +30,7 @@ class Key:
         idle: Why it does nothing here; empty for the others.
         least: The smallest number that makes sense.
         choices: The strings that make sense; empty if all do.
+        secrets: The keys inside of a table whose values are never shown.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Key:
     idle: str = ""
     least: int = 0
     choices: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
 
     def reason_against(self, value: Any) -> str | None:
         """Why a value cannot be meant; None for a good one."""
@@ -49,6 +51,15 @@ class Key:
         if self.choices and value not in self.choices:
             return f"{self.name} must be {' or '.join(map(repr, self.choices))}, not {value!r}"
         return None
+
+    def shown(self, value: Any) -> Any:
+        """A value as it may be shown to anybody."""
+        if isinstance(value, Mapping):
+            return {
+                name: "(hidden)" if name in self.secrets else self.shown(item)
+                for name, item in value.items()
+            }
+        return [self.shown(item) for item in value] if isinstance(value, list) else value
 
 
 _DAEMON: Final = (
@@ -81,6 +92,9 @@ _FETCHING: Final = (
     Key("blob.min_wait_msec", 30, "milliseconds before a request is tried again"),
     Key("blob.max_wait_msec", 300000, "milliseconds that no such pause exceeds"),
     Key("resolver.request_timeout_sec", 30, "seconds that a registry may stay silent"),
+    Key("resolver.host", {}, "mirrors of registries, asked before what registry.config_path says", secrets=("header",)),
+    Key("registry.config_path", "/etc/containerd/certs.d:/etc/docker/certs.d", "directories of HOST/hosts.toml, as containerd's; looked at again while running"),
+    Key("registry.mirrors", {}, idle="outdated in containerd too: use registry.config_path or resolver.host"),
     Key("ipfs", default=False, idle="images come from registries only"),
 )  # fmt: skip
 _IDLE: Final = (

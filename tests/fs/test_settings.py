@@ -8,15 +8,18 @@ from fs.errors import SettingsError
 from fs.filling import FillSettings
 from fs.log import LogLevel
 from fs.settings import FsSettings, read_settings, write_settings
+from registry.host_settings import HostSettings, MirrorSettings
 from registry.settings import ClientSettings
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     path = tmp_path / "fs.json"
+    mirror = MirrorSettings("m.io", inactivity_timeout_seconds=5.0, headers=(("X", "1"),))
+    hosts = HostSettings(config_paths=(tmp_path,), mirrors={"a.io": (mirror,)})
     settings = FsSettings(
         log_level=LogLevel.WARN,
         filling=FillSettings(prefetch=False, prefetch_bytes=5),
-        registry=ClientSettings(plain_http_hosts=frozenset({"a:5000"}), attempts=2),
+        registry=ClientSettings(plain_http_hosts=frozenset({"a:5000"}), attempts=2, hosts=hosts),
     )
     for _ in range(2):
         write_settings(path, settings)

@@ -7,6 +7,7 @@ import pytest
 from fs.filling import FillSettings
 from fs.log import LogLevel
 from fs.settings import FsSettings
+from registry.host_settings import HostSettings, MirrorSettings
 from registry.settings import ClientSettings
 from snapshotter.config import (
     ServeSettings,
@@ -98,3 +99,19 @@ def test_how_registries_are_spoken_to_can_be_chosen() -> None:
 def test_metrics_can_be_refused_altogether() -> None:
     assert metrics_address(said(metrics_address="h:1")) == TcpAddress("h", 1)
     assert metrics_address(said(metrics_address="h:1", no_prometheus=True)) is None
+
+
+def test_hosts_can_be_configured() -> None:
+    mirror = {"host": "m.io", "insecure": True}
+    file = said(resolver__host={"a.io": {"mirrors": [mirror]}}, registry__config_path="/a:/b")
+    assert fs_settings(file, LogLevel.INFO).registry.hosts == HostSettings(
+        (Path("/a"), Path("/b")), {"a.io": (MirrorSettings("m.io", plain_http=True),)}
+    )
+
+
+def test_a_mistake_about_hosts_is_told_with_file_and_key() -> None:
+    file = said(resolver__host={"a.io": {"mirrors": [{"host": "http://m.io"}]}})
+    with pytest.raises(
+        ConfigError, match=r'^/c\.toml: resolver\.host\."a\.io"\.mirrors\[0\]\.host'
+    ):
+        fs_settings(file, LogLevel.INFO)

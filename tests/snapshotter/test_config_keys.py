@@ -4,7 +4,7 @@ import pytest
 
 from snapshotter.config_keys import KEYS
 
-# As containerd-stargz-grpc documents them; tables that name hosts are left out.
+# As containerd-stargz-grpc documents them.
 _DOCUMENTED = [
     "metrics_address",
     "no_prometheus",
@@ -45,6 +45,7 @@ _DOCUMENTED = [
     "fuse.merge_buffer_size",
     "fuse.merge_worker_count",
     "resolver.request_timeout_sec",
+    "resolver.host",
     "snapshotter.allow_invalid_mounts_on_restart",
     "fuse_manager.enable",
     "fuse_manager.address",
@@ -62,3 +63,9 @@ def test_a_documented_key_is_known(name: str) -> None:
 def test_a_key_does_something_or_says_why_not(key) -> None:
     assert bool(key.meaning) != bool(key.idle)
     assert key.reason_against(key.default) is None
+
+
+def test_secrets_are_not_shown() -> None:
+    mirror = {"host": "m.io", "header": {"X-Key": "secret"}}
+    shown = KEYS["resolver.host"].shown({"a.io": {"mirrors": [mirror]}})
+    assert shown == {"a.io": {"mirrors": [{"host": "m.io", "header": "(hidden)"}]}}

@@ -7,43 +7,28 @@ the next read starts a new one: nothing is remembered of a failure but its count
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 
 import trio
 
 from estargz.errors import CorruptMemberError, DigestMismatchError
-from estargz.members import decode_member
 from estargz.verify import VerifiedChunk
 from fs.chunk_store import ChunkStore
-from fs.chunk_table import Member
-from fs.demand_gate import DemandGate
 from fs.errors import ChunkUnavailableError, StaleLayerError
+from fs.fetch_counters import FetchCounters, Priority
+from fs.flights import Flight, Request
+from fs.landing import Landing
 from fs.layer_blob import LayerBlob, StreamWindow
 from fs.layer_image import LayerImage
-from fs.read_ahead import ReadAhead
-from fs.request_planning import FetchSettings, plan_requests
+from fs.node_traffic import NodeTraffic
+from fs.read_ahead import ReadAhead, Window
+from fs.request_planning import FetchSettings, mark_position, plan_following, plan_requests
+from registry.errors import RegistryError
 
 _log = logging.getLogger(__name__)
-
-Pause = Callable[[], Awaitable[None]]
-
-
-@dataclass(eq=False, slots=True)
-class Flight:
-    """A member on its way.
-
-    Attributes:
-        member: its number.
-        landed: set when it is here, or has failed.
-        error: why it failed.
-        unkept: its chunks that the disk would not take: right, but only here.
-    """
-
-    member: int
-    landed: trio.Event = field(default_factory=trio.Event)
-    error: Exception | None = None
-    unkept: dict[int, VerifiedChunk] = field(default_factory=dict)
+# One member is decoded while the next one comes.
+_LANDINGS_AT_ONCE = 2
+_MEMBERS_BETWEEN_CHECKPOINTS = 500
 
 
 class Fetcher:
@@ -55,21 +40,23 @@ class Fetcher:
         blob: LayerBlob,
         image: LayerImage,
         store: ChunkStore,
-        gate: DemandGate,
+        node: NodeTraffic,
         settings: FetchSettings,
     ) -> None:
         self._nursery = nursery
-        self._gate = gate
+        self._node = node
         self._blob = blob
         self._image = image
         self._chunks = image.chunks
         self._store = store
         self._settings = settings
+        self._landing = Landing(
+            blob.digest, image, store, inline_bytes=settings.inline_decode_bytes
+        )
         self._flights: dict[int, Flight] = {}
+        self._fills: list[Request] = []
         self._read_ahead = ReadAhead(settings.read_ahead)
-        self.verify_failures = 0
         self.last_error = ""
-        self._disk_error = ""
         # Compressed bytes that need not be fetched again; a member's chunks come and are kept together.
         self.landed_bytes = 0 if store.is_empty else self._count_landed()
 
@@ -80,14 +67,26 @@ class Fetcher:
     def __repr__(self) -> str:
         return f"<Fetcher {self._blob.digest} {len(self._flights)} in flight>"
 
+    @property
+    def counters(self) -> FetchCounters:
+        """What fetching has cost."""
+        return self._blob.counters
+
+    def hit(self, chunks: Iterable[int]) -> None:
+        """A read was answered from the store; if it goes on with a sequence, what follows is sent for."""
+        self._blob.counters.hits += 1
+        if self._read_ahead.has_marks:
+            self._read_on({self._chunks.member_number(index) for index in chunks})
+
     async def wait_present(self, indices: Iterable[int]) -> Mapping[int, VerifiedChunk]:
         """Returns when all these chunks are in the store; those that the disk would not take, it returns.
 
         Raises:
             ChunkUnavailableError: one of them could not be brought.
         """
+        self._blob.counters.waits += 1
         missing = self._store.missing(indices)
-        with self._gate.demand():
+        with self._node.gate.demand():
             flights = self._join(sorted({self._chunks.member_number(index) for index in missing}))
             for flight in flights:
                 await flight.landed.wait()
@@ -100,7 +99,12 @@ class Fetcher:
                 ) from flight.error
         return {index: chunk for flight in flights for index, chunk in flight.unkept.items()}
 
-    def next_missing(self, first: int, *, end: int | None, max_bytes: int) -> list[int]:
+    def is_missing(self, number: int) -> bool:
+        """Whether a member is not here, and nobody is bringing it."""
+        chunks = self._chunks.member(number).chunks
+        return number not in self._flights and bool(self._store.missing(chunks))
+
+    async def next_missing(self, first: int, *, end: int | None, max_bytes: int) -> list[int]:
         """The next members that are not here and that nobody is bringing: a request's worth, in blob order.
 
         Args:
@@ -110,164 +114,205 @@ class Fetcher:
         """
         found: list[int] = []
         begin = last_end = 0
+        gap_bytes = self._settings.gap_bytes(self._blob.link.bytes_in_flight)
         for number in range(first, self._chunks.member_count):
+            if number % _MEMBERS_BETWEEN_CHECKPOINTS == 0:
+                await trio.lowlevel.checkpoint()  # large layers are long
             member = self._chunks.member(number)
             if end is not None and member.start >= end:
                 break
-            if found:
-                is_far = member.start - last_end > self._settings.read_through_bytes
-                if is_far or member.end - begin > max_bytes:
-                    break
+            if found and (member.start - last_end > gap_bytes or member.end - begin > max_bytes):
+                break
             if self.is_missing(number):
                 begin = begin if found else member.start
                 last_end = member.end
                 found.append(number)
         return found
 
-    def is_missing(self, number: int) -> bool:
-        """Whether a member is not here, and nobody is bringing it."""
-        chunks = self._chunks.member(number).chunks
-        return number not in self._flights and bool(self._store.missing(chunks))
-
-    async def bring(self, numbers: Sequence[int], pause: Pause) -> None:
+    async def bring(
+        self, numbers: Sequence[int], priority: Priority, *, quiet_seconds: float
+    ) -> None:
         """Brings members that nobody waits for, in one request; what fails stays missing.
 
-        A member becomes a flight only when its bytes are next: who wants a later one need not wait for those before.
+        A member becomes a flight only when its bytes are next: who wants a later one need not wait for those before. Between two
+        the request stands aside for readers, unless one of them waits for what it brings.
 
         Args:
             numbers: the members, in blob order.
-            pause: waited for before each; the request stays open meanwhile.
+            priority: why they are brought.
+            quiet_seconds: how long no reader may have waited before it goes on.
         """
-        await self._carry(numbers, {}, pause)
+        request = self._request(numbers, priority)
+        self._fills.append(request)
+        try:
+            await self._carry(request, quiet_seconds)
+        finally:
+            self._fills.remove(request)
+
+    def _request(self, numbers: Sequence[int], priority: Priority) -> Request:
+        first, last = self._chunks.member(numbers[0]), self._chunks.member(numbers[-1])
+        return Request(numbers, first.start, last.end, priority)
+
+    # Who waits
 
     def _join(self, numbers: Sequence[int]) -> list[Flight]:
-        new = [number for number in numbers if number not in self._flights]
-        for planned in plan_requests(new, self._chunks, self._settings):
-            # Read-ahead of the request before may have taken some along.
-            needed = [number for number in planned if number not in self._flights]
-            if not needed:
-                continue
-            request = needed + self._following(needed)
-            waiting = {number: Flight(number) for number in request}
-            self._flights.update(waiting)
-            self._nursery.start_soon(self._carry, request, waiting)
-        return [self._flights[number] for number in numbers]
+        new = [n for n in numbers if n not in self._flights and not self._board(n)]
+        gap_bytes = self._settings.gap_bytes(self._blob.link.bytes_in_flight)
+        for planned in plan_requests(
+            new,
+            self._chunks,
+            gap_bytes=gap_bytes,
+            max_bytes=self._settings.max_request_bytes,
+        ):
+            # Read-ahead of the request before may have taken some along; what lies in gaps comes anyway.
+            needed = [number for number in planned if self.is_missing(number)]
+            if needed:
+                self._send(needed, self._window(needed[0]))
+        flights = [self._flights[number] for number in numbers]
+        if self._read_ahead.has_marks:
+            self._read_on(numbers)
+        return flights
 
-    def _following(self, needed: Sequence[int]) -> list[int]:
-        """The members behind those of a request that should come along, because they are being read in sequence."""
+    def _board(self, number: int) -> bool:
+        """Waits for a member in a request that nobody waited for, if that will bring it soon."""
+        member = self._chunks.member(number)
+        distance = self._settings.join_distance(self._blob.link.bytes_in_flight)
+        for request in self._fills:
+            is_near = request.position <= member.start and member.end - request.position <= distance
+            if is_near and member.end <= request.end and number in request.numbers:
+                self._flights[number] = Flight(number)
+                request.board(self._flights[number])
+                return True
+        return False
+
+    def _window(self, number: int) -> Window:
+        return self._read_ahead.window(
+            self._chunks.member(number).start,
+            link_bytes=self._blob.link.bytes_in_flight,
+            sharing=self._node.slots.taken + 1,
+        )
+
+    def _send(self, needed: Sequence[int], window: Window) -> None:
+        """Makes a request for members, and for those behind them that a window holds."""
         start = self._chunks.member(needed[0]).start
-        window = self._read_ahead.window(start)
-        following: list[int] = []
-        for number in range(needed[-1] + 1, self._chunks.member_count):
-            if self._chunks.member(number).end - start > window or not self.is_missing(number):
-                break
-            following.append(number)
-        end = self._chunks.member((following or needed)[-1]).end
-        self._read_ahead.sent(end=end, window=window)
-        return following
+        numbers = [*needed, *self._following(needed[-1], end=start + window.size)]
+        request = self._request(numbers, Priority.DEMAND)
+        request.waiting = {number: Flight(number) for number in numbers}
+        self._flights.update(request.waiting)
+        self._read_ahead.sent(end=request.end, window=window)
+        if window.in_sequence:
+            mark = mark_position(numbers, self._chunks, window=window.size)
+            self._read_ahead.mark(mark, last=numbers[-1])
+        self._nursery.start_soon(self._carry, request)
 
-    async def _carry(
-        self, numbers: Sequence[int], waiting: dict[int, Flight], pause: Pause | None = None
-    ) -> None:
-        """Brings the members of one request, in blob order.
+    def _following(self, last: int, *, end: int) -> list[int]:
+        gap_bytes = self._settings.gap_bytes(self._blob.link.bytes_in_flight)
+        return plan_following(
+            last, self._chunks, end=end, gap_bytes=gap_bytes, is_missing=self.is_missing
+        )
 
-        Args:
-            numbers: the members.
-            waiting: the flights of those that have one; each is taken out when it has landed.
-            pause: members without a flight get one when it is their turn, after this.
-        """
-        start = self._chunks.member(numbers[0]).start
-        end = self._chunks.member(numbers[-1]).end
+    def _read_on(self, numbers: Iterable[int]) -> None:
+        """Sends for what follows the requests whose marks these members bear."""
+        for last in self._read_ahead.passed(numbers):
+            following = last + 1
+            if following < self._chunks.member_count and self.is_missing(following):
+                window = self._window(following)
+                if window.in_sequence:
+                    self._send([following], window)
+
+    # Bringing
+
+    async def _carry(self, request: Request, quiet_seconds: float = 0.0) -> None:
+        """Brings the members of one request, in blob order."""
+        image = self._blob.reference.repository_name
+        size = request.end - request.start
         try:
-            async with self._blob.stream(start=start, length=end - start) as pieces:
-                received = StreamWindow(pieces, start)
-                for number in numbers:
-                    if pause is not None:
-                        await pause()
-                        self._depart(number, waiting)
-                    if number in waiting:
-                        member = self._chunks.member(number)
-                        data = await received.take(member.start, member.end)
-                        await self._land(waiting[number], data)
-                        del waiting[number]
-                # Nothing more comes, but only an answer that was read to its end frees its connection.
-                async for _ in pieces:
-                    pass
+            async with (
+                self._node.slots.slot(image, request.priority, size),
+                trio.open_nursery() as landings,
+            ):
+                await self._receive(request, landings, quiet_seconds)
         except Exception as error:  # noqa: BLE001 - it is handed to those who wait; here it would end the server
-            self.last_error = str(error)
-            for flight in waiting.values():
-                self._fail(flight, error)
+            cause = _first_cause(error)
+            self.last_error = str(cause)
+            for flight in request.unlanded():
+                self._fail(flight, cause)
         finally:
-            for flight in waiting.values():
+            for flight in request.unlanded():
                 # Cancelled, when the server stops: who still waits must not take it for success.
                 flight.error = flight.error or StaleLayerError(str(self._blob.digest))
-                self._close(flight)
+                self._close(flight, request)
 
-    def _depart(self, number: int, waiting: dict[int, Flight]) -> None:
+    async def _receive(
+        self, request: Request, landings: trio.Nursery, quiet_seconds: float
+    ) -> None:
+        room = trio.Semaphore(_LANDINGS_AT_ONCE)
+        async with self._blob.stream(
+            start=request.start, length=request.end - request.start, priority=request.priority
+        ) as pieces:
+            received = StreamWindow(self._blob, pieces, request.start, self._settings)
+            for number in request.numbers:
+                if request.priority is not Priority.DEMAND:
+                    await self._stand_aside(request, quiet_seconds)
+                    self._depart(number, request)
+                member = self._chunks.member(number)
+                if number in request.waiting:
+                    data = await received.take(member.start, member.end)
+                    flight = request.received(number)
+                    await room.acquire()
+                    if self._landing.is_quick(member):
+                        await self._land(request, flight, data, room)
+                    else:
+                        landings.start_soon(self._land, request, flight, data, room)
+                request.position = member.end
+            await received.drain()
+
+    async def _stand_aside(self, request: Request, quiet_seconds: float) -> None:
+        if not request.waiting:
+            with trio.CancelScope() as request.standing_aside:
+                await self._node.gate.wait_quiet(quiet_seconds)
+            request.standing_aside = None
+
+    def _depart(self, number: int, request: Request) -> None:
         """Makes a flight for a member, unless it is here by now, or on its way for somebody else."""
         if self.is_missing(number):
-            waiting[number] = self._flights[number] = Flight(number)
+            request.waiting[number] = self._flights[number] = Flight(number)
 
-    async def _land(self, flight: Flight, data: bytes) -> None:
+    async def _land(
+        self, request: Request, flight: Flight, data: bytes, room: trio.Semaphore
+    ) -> None:
         """Puts a member into the store; wrong bytes are asked for once more."""
+        member = self._chunks.member(flight.member)
         try:
-            await self._store_member(flight, data)
+            try:
+                flight.unkept = await self._landing.put(member, data)
+            except (CorruptMemberError, DigestMismatchError) as error:
+                self._count_wrong(flight, error)
+                data = await self._fetch_again(flight.member, request.priority)
+                flight.unkept = await self._landing.put(member, data)
+            if not flight.unkept:
+                self.landed_bytes += member.end - member.start
         except (CorruptMemberError, DigestMismatchError) as error:
             self._count_wrong(flight, error)
-            try:
-                await self._store_member(flight, await self._fetch_again(flight.member))
-            except (CorruptMemberError, DigestMismatchError) as again:
-                self._count_wrong(flight, again)
-                self._fail(flight, again)
-        self._close(flight)
+            self._fail(flight, error)
+        except RegistryError as error:
+            self._fail(flight, error)
+        self._close(flight, request)
+        room.release()
+        await trio.lowlevel.checkpoint()  # many small members may have come at once
 
-    async def _fetch_again(self, number: int) -> bytes:
+    async def _fetch_again(self, number: int, priority: Priority) -> bytes:
         member = self._chunks.member(number)
         length = member.end - member.start
-        async with self._blob.stream(start=member.start, length=length) as pieces:
-            return await StreamWindow(pieces, member.start).take(member.start, member.end)
-
-    async def _store_member(self, flight: Flight, data: bytes) -> None:
-        member = self._chunks.member(flight.member)
-        content = sum(self._chunks.sizes[index] for index in member.chunks)
-        if content <= self._settings.inline_decode_bytes:
-            flight.unkept = self._decode_and_write(member, data)
-        else:
-            flight.unkept = await trio.to_thread.run_sync(self._decode_and_write, member, data)
-        if not flight.unkept:
-            self._store.mark_present(member.chunks)
-            self.landed_bytes += member.end - member.start
-
-    def _decode_and_write(self, member: Member, data: bytes) -> dict[int, VerifiedChunk]:
-        """Decodes a member into the store; gives its chunks if the disk would not take them all."""
-        spans = [self._chunks.inner_span(index) for index in member.chunks]
-        contents = decode_member(data, spans, blob_offset=member.start, codec=self._image.codec)
-        chunks = {
-            index: VerifiedChunk(f"chunk {index}", self._chunks.digest(index), content)
-            for index, content in zip(member.chunks, contents, strict=True)
-        }
-        try:
-            for index, chunk in chunks.items():
-                self._store.write(index, chunk)
-        except OSError as error:
-            self._tell_kept(error)
-            return chunks
-        self._tell_kept(None)
-        return {}
-
-    def _tell_kept(self, error: OSError | None) -> None:
-        """Says, once each time it changes, whether content can be kept."""
-        reason = "" if error is None else str(error)
-        if reason != self._disk_error:
-            self._disk_error = reason
-            fields = {"layer": str(self._blob.digest), "error": reason}
-            if error is None:
-                _log.info("content is kept again", extra={"fields": fields})
-            else:
-                _log.warning("content is served but cannot be kept", extra={"fields": fields})
+        self._blob.counters.count_retry()
+        async with self._blob.stream(
+            start=member.start, length=length, priority=priority
+        ) as pieces:
+            received = StreamWindow(self._blob, pieces, member.start, self._settings)
+            return await received.take(member.start, member.end)
 
     def _count_wrong(self, flight: Flight, error: Exception) -> None:
-        self.verify_failures += 1
+        self._blob.counters.verify_failures += 1
         self._tell("wrong content from the registry", flight, str(error))
 
     def _fail(self, flight: Flight, error: Exception) -> None:
@@ -284,7 +329,9 @@ class Fetcher:
         }
         _log.error(message, extra={"fields": fields})
 
-    def _close(self, flight: Flight) -> None:
+    def _close(self, flight: Flight, request: Request) -> None:
+        """The flight is over: in the same step it is forgotten, and who waits is woken."""
+        request.forget(flight)
         self._flights.pop(flight.member, None)
         flight.landed.set()
 
@@ -293,3 +340,10 @@ class Fetcher:
         index = member.chunks[0]
         path = self._image.inodes.file_at(self._chunks.data_offsets[index])
         return f"chunk {index} of {path} (blob bytes {member.start} to {member.end})"
+
+
+def _first_cause(error: Exception) -> Exception:
+    """What went wrong first, where a nursery has wrapped it."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import trio
 
 from fs.demand_gate import DemandGate
+from fs.fetch_counters import Priority
 from fs.layer import Layer
 
 _log = logging.getLogger(__name__)
-_FIRST_WINDOW_BYTES = 256 << 10
 _MAX_FAILURES = 10
 _MAX_PAUSE_SECONDS = 60.0
 
@@ -28,7 +28,8 @@ class FillSettings:
         prefetch_bytes: how much of a layer without a landmark is prefetched.
         background: whether layers are completed.
         quiet_seconds: how long no reader may have waited before background goes on.
-        max_request_bytes: the largest request.
+        first_request_bytes: how large the first request is; each further one is twice as large.
+        max_request_bytes: the largest request. A reader need not wait for its end: it takes part, or overtakes.
         layers_at_once: how many layers are completed at a time.
     """
 
@@ -36,7 +37,8 @@ class FillSettings:
     prefetch_bytes: int = 0
     background: bool = True
     quiet_seconds: float = 0.5
-    max_request_bytes: int = 8 << 20
+    first_request_bytes: int = 256 << 10
+    max_request_bytes: int = 64 << 20
     layers_at_once: int = 2
 
 
@@ -62,31 +64,34 @@ class Filler:
             size = self._settings.prefetch_bytes if prefetch_bytes is None else prefetch_bytes
             landmark = layer.image.prefetch_end
             end = size if landmark is None else landmark
-            await self._bring(layer, end, quiet_seconds=0.0)
+            await self._bring(layer, Priority.PREFETCH, end)
+        layer.prefetched.set()
         if self._settings.background:
             async with self._limiter:
-                await self._bring(layer, None, quiet_seconds=self._settings.quiet_seconds)
+                await self._bring(layer, Priority.BACKGROUND, None)
             if layer.store.is_complete:
                 _log.info("layer complete", extra={"fields": {"layer": str(layer.digest)}})
 
-    async def _bring(self, layer: Layer, end: int | None, *, quiet_seconds: float) -> None:
+    async def _bring(self, layer: Layer, priority: Priority, end: int | None) -> None:
         """Brings the members that begin before ``end``, until all are here or too much has failed."""
-        fetcher, window = layer.fetcher, _FIRST_WINDOW_BYTES
-        position = failures = 0
-        while failures < _MAX_FAILURES:
+        fetcher, settings = layer.fetcher, self._settings
+        quiet_seconds = settings.quiet_seconds if priority is Priority.BACKGROUND else 0.0
+        window, position, failures = settings.first_request_bytes, 0, 0
+        while failures < _MAX_FAILURES and not layer.store.is_complete:
             await self._gate.wait_quiet(quiet_seconds)
-            request = fetcher.next_missing(position, end=end, max_bytes=window)
+            request = await fetcher.next_missing(position, end=end, max_bytes=window)
             if not request and position == 0:
                 return
             if not request:
                 position = 0  # once more, for what was on its way for others and did not arrive
                 continue
-            await fetcher.bring(request, lambda: self._gate.wait_quiet(quiet_seconds))
+            await fetcher.bring(request, priority, quiet_seconds=quiet_seconds)
             if fetcher.is_missing(request[0]):
                 failures += 1
                 await trio.sleep(min(2.0**failures, _MAX_PAUSE_SECONDS))
             else:
                 position = request[-1] + 1
-                window = min(2 * window, self._settings.max_request_bytes)
-        fields = {"layer": str(layer.digest), "error": fetcher.last_error}
-        _log.warning("layer is not completed", extra={"fields": fields})
+                window = min(2 * window, settings.max_request_bytes)
+        if failures >= _MAX_FAILURES:
+            fields = {"layer": str(layer.digest), "error": fetcher.last_error}
+            _log.warning("layer is not completed", extra={"fields": fields})

@@ -1,12 +1,13 @@
 """A layer that can be read: its compiled image, its content on disk, and the way to the rest."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
 from estargz.verify import VerifiedChunk
 from fs.chunk_store import ChunkStore
+from fs.fetch_counters import FetchStatistics
 from fs.fetching import Fetcher
 from fs.layer_blob import LayerBlob
 from fs.layer_directory import LayerRecord
@@ -50,6 +51,7 @@ class LayerStatistics:
     received_bytes: int
     verify_failures: int
     last_error: str
+    fetching: FetchStatistics = field(default_factory=FetchStatistics)
 
 
 class Layer:
@@ -72,6 +74,8 @@ class Layer:
         self.toc_digest = Digest.parse(record.toc_digest)
         self.fetcher = fetcher
         self._blob_bytes = record.blob_bytes
+        # Set when what the image names is here, or will not be: who starts a container may wait for it.
+        self.prefetched = trio.Event()
         # The layer is filled within this scope, which detaching cancels; afterwards the event is set.
         self.filling = trio.CancelScope()
         self.filled = trio.Event()
@@ -98,6 +102,7 @@ class Layer:
         start = extent.offset + offset
         chunks = self.image.chunks.covering(start, start + size)
         if not self.store.missing(chunks):
+            self.fetcher.hit(chunks)
             return self.store.read(start, size)
         unkept = await self.fetcher.wait_present(chunks)
         if not unkept:
@@ -117,6 +122,7 @@ class Layer:
     def statistics(self) -> LayerStatistics:
         """What is here now, and what it cost."""
         blob, store = self.blob.statistics(), self.store.statistics()
+        fetching = self.fetcher.counters.snapshot()
         landed = self._blob_bytes if self.store.is_complete else self.fetcher.landed_bytes
         return LayerStatistics(
             layer=self.digest,
@@ -127,6 +133,7 @@ class Layer:
             present_bytes=store.present_bytes,
             requests=blob.requests,
             received_bytes=blob.bytes_received,
-            verify_failures=self.fetcher.verify_failures,
+            verify_failures=fetching.verify_failures,
             last_error=self.fetcher.last_error,
+            fetching=fetching,
         )

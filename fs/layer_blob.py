@@ -5,6 +5,8 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import assert_never
 
+import trio
+
 from estargz.errors import ExternalTocError
 from estargz.external_toc import fetch_external_toc
 from estargz.opening import (
@@ -15,9 +17,17 @@ from estargz.opening import (
     found_elsewhere,
     open_layer,
 )
+from fs.fetch_counters import FetchCounters, Priority
+from fs.link_estimate import LinkEstimate
+from fs.node_traffic import NodeTraffic
+from fs.request_planning import FetchSettings
 from registry.client import BlobRange, RegistryClient
 from registry.digest import Digest
+from registry.errors import UnreachableError
 from registry.reference import Reference
+
+# All attempts together; containerd waits for whoever asks for a layer.
+_OPENING_SECONDS = 55.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +41,40 @@ class BlobStatistics:
 class LayerBlob:
     """Reads a blob by ranges, from the repository of the image that last asked for it."""
 
-    def __init__(self, client: RegistryClient, reference: Reference, digest: Digest) -> None:
+    def __init__(
+        self, client: RegistryClient, reference: Reference, digest: Digest, node: NodeTraffic
+    ) -> None:
         self._client = client
+        self._node = node
         self.reference = reference
         self.digest = digest
+        self.counters = FetchCounters()
         self._requests = 0
         self._bytes_received = 0
 
     def __repr__(self) -> str:
         return f"<LayerBlob {self.reference.repository_name} {self.digest}>"
 
+    @property
+    def link(self) -> LinkEstimate:
+        """What is known of the way to the registry."""
+        return self._node.link(self.reference.repository_name.host)
+
     async def find_toc(self) -> FoundToc:
         """Fetches the compressed TOC, in one request where it is in the blob and not unusually large.
 
         Raises:
             NotEstargzError, TocError: the blob has no TOC, or none that can be believed.
-            RegistryError: the registry would not answer.
+            RegistryError: the registry would not answer, or not in time.
         """
+        with trio.move_on_after(_OPENING_SECONDS):
+            return await self._find_toc()
+        raise UnreachableError(
+            self.reference.repository_name.host,
+            detail=f"the table of contents has not come in {_OPENING_SECONDS:.0f} seconds",
+        )
+
+    async def _find_toc(self) -> FoundToc:
         opening = open_layer()
         request = next(opening)
         while True:
@@ -77,26 +104,50 @@ class LayerBlob:
         return piece
 
     @asynccontextmanager
-    async def stream(self, *, start: int, length: int) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def stream(
+        self, *, start: int, length: int, priority: Priority = Priority.DEMAND
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Opens exactly ``length`` bytes from ``start`` on, to be read as they arrive.
 
         Raises:
             RegistryError: at opening or while reading; also when fewer bytes come.
         """
         self._requests += 1
+        self.counters.count_request(priority)
         repository = self.reference.repository_name
         async with (
             self._client.stream_range(
-                repository, self.digest, start=start, length=length
+                repository,
+                self.digest,
+                start=start,
+                length=length,
+                on_retry=self.counters.count_retry,
             ) as pieces,
-            aclosing(self._counted(pieces)) as counted,
+            aclosing(self._measured(pieces, priority)) as measured,
         ):
-            yield counted
+            yield measured
 
-    async def _counted(self, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    async def _measured(
+        self, pieces: AsyncIterator[bytes], priority: Priority
+    ) -> AsyncGenerator[bytes, None]:
+        """Counts what comes, and times how long it is waited for; not how long it is worked on."""
+        begun = trio.current_time()
+        waited, size, retries = 0.0, -1, self.counters.retries
         async for piece in pieces:
+            now = trio.current_time()
             self._bytes_received += len(piece)
+            self.counters.count_bytes(priority, len(piece))
+            if size < 0:
+                if (
+                    self.counters.retries == retries
+                ):  # a pause before the second attempt tells nothing
+                    self.link.saw_first_byte(now - begun)
+                size = 0
+            else:
+                waited, size = waited + now - begun, size + len(piece)
             yield piece
+            begun = trio.current_time()
+        self.link.saw_body(size, waited)
 
     def statistics(self) -> BlobStatistics:
         """What it cost so far."""
@@ -106,16 +157,43 @@ class LayerBlob:
 class StreamWindow:
     """Pieces of a blob, joined until a whole member is there."""
 
-    def __init__(self, pieces: AsyncIterator[bytes], start: int) -> None:
+    def __init__(
+        self, blob: LayerBlob, pieces: AsyncIterator[bytes], start: int, settings: FetchSettings
+    ) -> None:
+        self._blob = blob
         self._pieces = pieces
         self._start = start
+        self._silence_seconds = settings.silence_seconds
         self._buffer = bytearray()
 
+    def __repr__(self) -> str:
+        return f"<StreamWindow {len(self._buffer)} bytes from {self._start} on>"
+
     async def take(self, start: int, end: int) -> bytes:
-        """The bytes ``[start, end)`` of the blob; what lies before is given up."""
+        """The bytes ``[start, end)`` of the blob; what lies before is given up.
+
+        Raises:
+            RegistryError: they do not come, or nothing does for too long.
+        """
         while self._start + len(self._buffer) < end:
-            self._buffer += await anext(self._pieces)
+            piece = await self._next_piece()
+            if piece is None:
+                raise self._unreachable("the answer ended too early")
+            self._buffer += piece
         data = bytes(memoryview(self._buffer)[start - self._start : end - self._start])
         del self._buffer[: end - self._start]
         self._start = end
         return data
+
+    async def drain(self) -> None:
+        """Nothing more comes, but only an answer that was read to its end frees its connection."""
+        while await self._next_piece() is not None:
+            pass
+
+    async def _next_piece(self) -> bytes | None:
+        with trio.move_on_after(self._silence_seconds):
+            return await anext(self._pieces, None)
+        raise self._unreachable(f"nothing has come for {self._silence_seconds:g} seconds")
+
+    def _unreachable(self, detail: str) -> UnreachableError:
+        return UnreachableError(self._blob.reference.repository_name.host, detail=detail)

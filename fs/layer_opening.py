@@ -17,6 +17,7 @@ from fs.errors import LayerStateError
 from fs.layer_blob import LayerBlob
 from fs.layer_directory import LayerDirectories, LayerRecord
 from fs.layer_image import LayerImage
+from fs.node_traffic import NodeTraffic
 from registry.client import RegistryClient
 from registry.digest import Digest
 from registry.reference import Reference
@@ -44,16 +45,19 @@ class OpenedLayer:
 class LayerOpener:
     """Opens the layers under one root. It keeps no state: who calls sees to it that a layer is opened once."""
 
-    def __init__(self, client: RegistryClient, directories: LayerDirectories) -> None:
+    def __init__(
+        self, client: RegistryClient, directories: LayerDirectories, node: NodeTraffic
+    ) -> None:
         self._client = client
         self._directories = directories
+        self._node = node
 
     def __repr__(self) -> str:
         return f"<LayerOpener {self._directories!r}>"
 
     def blob(self, reference: Reference, digest: Digest) -> LayerBlob:
         """The way to a layer's content in its registry."""
-        return LayerBlob(self._client, reference, digest)
+        return LayerBlob(self._client, reference, digest, self._node)
 
     async def open_kept(self, digest: Digest) -> OpenedLayer | None:
         """Opens a layer from what is on disk; without a request, unless its TOC is damaged.

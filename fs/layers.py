@@ -10,7 +10,6 @@ import trio
 
 from estargz.errors import DigestMismatchError, EstargzError
 from estargz.opening import FoundToc
-from fs.demand_gate import DemandGate
 from fs.errors import StaleLayerError
 from fs.fetching import Fetcher
 from fs.filling import Filler, FillSettings
@@ -18,7 +17,9 @@ from fs.layer import Layer, LayerSource, LayerStatistics
 from fs.layer_blob import LayerBlob
 from fs.layer_directory import LayerDirectories
 from fs.layer_opening import LayerOpener, OpenedLayer
+from fs.node_traffic import NodeTraffic
 from fs.request_planning import FetchSettings
+from fs.request_slots import SlotSettings
 from registry.client import RegistryClient
 from registry.digest import Digest
 from registry.errors import ContentError, InvalidDigestError
@@ -42,12 +43,13 @@ class LayerTable:
         *,
         fetching: FetchSettings | None = None,
         filling: FillSettings | None = None,
+        slots: SlotSettings | None = None,
     ) -> None:
-        self._opener = LayerOpener(client, directories)
+        self._node = NodeTraffic(slots)
+        self._opener = LayerOpener(client, directories, self._node)
         self._directories = directories
         self._fetching = fetching or FetchSettings()
-        self._gate = DemandGate()
-        self._filler = Filler(self._gate, filling or FillSettings())
+        self._filler = Filler(self._node.gate, filling or FillSettings())
         self._by_digest: dict[Digest, Layer] = {}
         self._by_number: dict[int, Layer] = {}
         self._found_ahead: dict[Digest, tuple[LayerBlob, FoundToc]] = {}
@@ -194,7 +196,7 @@ class LayerTable:
             self._next_number,
             image=image,
             store=store,
-            fetcher=Fetcher(self._nursery, blob, image, store, self._gate, self._fetching),
+            fetcher=Fetcher(self._nursery, blob, image, store, self._node, self._fetching),
             blob=blob,
             record=opened.record,
         )

@@ -12,7 +12,7 @@ The client knows nothing of layers and TOCs, and keeps no content.
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import TracebackType
@@ -124,10 +124,21 @@ class RegistryClient:
         return await read_tail(self._exchange, repository, digest, length=length)
 
     def stream_range(
-        self, repository: Repository, digest: Digest, *, start: int, length: int
+        self,
+        repository: Repository,
+        digest: Digest,
+        *,
+        start: int,
+        length: int,
+        on_retry: Callable[[], None] = lambda: None,
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Streams exactly ``length`` bytes (at least one) of a blob; ``RegistryError`` comes out of the iteration."""
-        reading = BlobReading(self._exchange, repository, digest, start=start, length=length)
+        """Streams exactly ``length`` bytes (at least one) of a blob; ``RegistryError`` comes out of the iteration.
+
+        ``on_retry`` is called before each attempt after the first one.
+        """
+        reading = BlobReading(
+            self._exchange, repository, digest, start=start, length=length, on_retry=on_retry
+        )
         return contextlib.aclosing(reading.chunks())
 
     def stream_blob(

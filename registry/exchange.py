@@ -21,6 +21,7 @@ from registry.endpoints import Capability, Endpoint
 from registry.errors import BadResponseError, RegistryError, UnreachableError
 from registry.host_lookup import HostLookup
 from registry.hosts import resolve_url
+from registry.pace import Pace
 from registry.redirects import MAX_HOPS, MAX_REMEMBERED, REDIRECT_STATUSES, RedirectMemory
 from registry.reference import Repository
 from registry.retry import pause_before_retry
@@ -91,6 +92,10 @@ class Exchange:
         self._counters = counters
         self._redirects = RedirectMemory()
         self._givers: OrderedDict[tuple[Repository, Digest], Endpoint] = OrderedDict()
+
+    def new_pace(self) -> Pace:
+        """The pace that a body must keep."""
+        return Pace(least_bytes=self.settings.pace_bytes, seconds=self.settings.pace_seconds)
 
     async def retrying(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Awaits an attempt, again after temporary failures; the last failure is raised."""

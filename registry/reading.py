@@ -1,13 +1,16 @@
 """Bytes out of blobs: exactly those asked for, however the server answers, and on from where an answer broke off."""
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Final
+
+import trio
 
 from registry.authorizer import Access
 from registry.digest import Digest
-from registry.errors import BadResponseError, NotFoundError, RegistryError
+from registry.errors import BadResponseError, NotFoundError, RegistryError, UnreachableError
 from registry.exchange import Call, Exchange, blob_path
+from registry.pace import Pace
 from registry.ranges import (
     BlobRange,
     BodyHeaders,
@@ -41,8 +44,9 @@ class BlobReading:
         *,
         start: int,
         length: int | None,
+        on_retry: Callable[[], None] = lambda: None,
     ) -> None:
-        """Plans to read ``length`` bytes from ``start``, or all that follow it.
+        """Plans to read ``length`` bytes from ``start``, or all that follow it; each attempt after the first is told.
 
         Raises:
             ValueError: the range is empty or negative.
@@ -52,6 +56,7 @@ class BlobReading:
         self._exchange = exchange
         self._repository = repository
         self._digest = digest
+        self._on_retry = on_retry
         self._start = start
         self._position = start
         self._stop = None if length is None else start + length
@@ -88,13 +93,15 @@ class BlobReading:
             except RegistryError as error:
                 failures = 1 if self._position - begun_at >= PROGRESS_BYTES else failures + 1
                 await self._exchange.pause(error, failures=failures)
+                self._on_retry()
             else:
                 return
 
     async def _attempt(self) -> AsyncGenerator[bytes, None]:
         async with self._exchange.open(self._call()) as response:
             plan = self._plan(response)
-            async with contextlib.aclosing(take_body(response, plan)) as body:
+            pieces = take_body(response, plan, self._exchange.new_pace())
+            async with contextlib.aclosing(pieces) as body:
                 async for chunk in body:
                     yield chunk
 
@@ -125,16 +132,16 @@ class BlobReading:
         return plan
 
 
-async def take_body(response: Response, plan: BodyPlan) -> AsyncGenerator[bytes, None]:
+async def take_body(response: Response, plan: BodyPlan, pace: Pace) -> AsyncGenerator[bytes, None]:
     """The bytes of a body that a plan wants.
 
     Raises:
         BadResponseError: the body ends before it has given them.
-        UnreachableError: the network failed.
+        UnreachableError: the network failed, or is too slow to be of use.
     """
     skip, left = plan.skip, plan.take
     async with contextlib.aclosing(response.chunks()) as chunks:
-        async for received in chunks:
+        while received := await _next_chunk(response, chunks, pace):
             if left == 0:
                 return  # more than wanted; reading on to the end would save the connection, but may cost a blob
             chunk = received[skip:] if skip else received
@@ -149,6 +156,15 @@ async def take_body(response: Response, plan: BodyPlan) -> AsyncGenerator[bytes,
         raise BadResponseError(
             response.host, status=response.status, url=response.url, detail=detail
         )
+
+
+async def _next_chunk(response: Response, chunks: AsyncIterator[bytes], pace: Pace) -> bytes | None:
+    begun = trio.current_time()
+    with trio.move_on_after(pace.seconds_left):
+        chunk = await anext(chunks, None)
+        pace.received(len(chunk or b""), waited_seconds=trio.current_time() - begun)
+        return chunk
+    raise UnreachableError(response.host, url=response.url, detail="the body comes too slowly")
 
 
 async def read_tail(
@@ -212,7 +228,8 @@ async def _read_suffix(
             ) from None
         if plan is None or plan.blob_bytes is None:
             return None
-        async with contextlib.aclosing(take_body(response, plan)) as body:
+        pieces = take_body(response, plan, exchange.new_pace())
+        async with contextlib.aclosing(pieces) as body:
             data = b"".join([chunk async for chunk in body])
     return BlobRange(plan.blob_bytes - len(data), data, plan.blob_bytes)
 

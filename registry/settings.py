@@ -13,7 +13,9 @@ class ClientSettings:
 
     Attributes:
         connect_timeout_seconds: for TCP and TLS.
-        inactivity_timeout_seconds: how long a server may stay silent; a slow body that keeps coming is never cut.
+        inactivity_timeout_seconds: how long a server may stay silent.
+        pace_bytes: what a body must bring in each period of waiting; one that does not is asked for again where it ended.
+        pace_seconds: how long such a period is.
         attempts: how often a request is tried in all.
         backoff_seconds: pause before the second attempt; doubled each time, and up to doubled again by chance.
         max_backoff_seconds: no pause of ours is longer.
@@ -28,6 +30,8 @@ class ClientSettings:
 
     connect_timeout_seconds: float = 10.0
     inactivity_timeout_seconds: float = 30.0
+    pace_bytes: int = 16 << 10
+    pace_seconds: float = 10.0
     attempts: int = 5
     backoff_seconds: float = 0.05
     max_backoff_seconds: float = 5.0
@@ -45,6 +49,7 @@ class ClientSettings:
         positive = {
             "connect_timeout_seconds": self.connect_timeout_seconds,
             "inactivity_timeout_seconds": self.inactivity_timeout_seconds,
+            "pace_seconds": self.pace_seconds,
             "max_manifest_bytes": self.max_manifest_bytes,
             "max_connections": self.max_connections,
         }

@@ -9,6 +9,7 @@ from fs.inodes import ROOT
 from fs.layer import Layer, LayerSource
 from fs.layer_directory import LayerDirectories
 from fs.layers import LayerTable
+from fs.request_planning import FetchSettings
 from registry.client import ClientSettings, RegistryClient
 from registry.reference import Reference
 from tests.fakes.registry import FakeRegistry
@@ -22,11 +23,15 @@ CONTENT = bytes(range(256)) * 64
 
 @asynccontextmanager
 async def layer_table(
-    root: Path, *, filling: FillSettings = NOTHING_UNASKED
+    root: Path,
+    *,
+    filling: FillSettings = NOTHING_UNASKED,
+    fetching: FetchSettings | None = None,
+    client_settings: ClientSettings = QUICK,
 ) -> AsyncIterator[LayerTable]:
     async with (
-        RegistryClient(QUICK) as client,
-        LayerTable(client, LayerDirectories(root), filling=filling) as table,
+        RegistryClient(client_settings) as client,
+        LayerTable(client, LayerDirectories(root), filling=filling, fetching=fetching) as table,
     ):
         yield table
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ import trio.testing
 
 from estargz.codec import Codec
 from fs.errors import ChunkUnavailableError
+from fs.fetch_counters import Priority
 from fs.filling import FillSettings
 from fs.inodes import ROOT
 from fs.layer import LayerSource
+from fs.request_planning import FetchSettings
 from tests.fakes.registry import FakeRegistry, Fault
 from tests.fs.in_process import CONTENT, layer_table, push, read_file
 from tests.fs.layers_by_hand import HandmadeBlob
@@ -175,3 +178,106 @@ async def test_random_readers_get_the_files_bytes(
         async with trio.open_nursery() as readers:
             for seed in range(16):
                 readers.start_soon(read, seed)
+
+
+def large_source(fake: FakeRegistry, *, size: int, chunk_bytes: int) -> tuple[LayerSource, bytes]:
+    content = random.Random(11).randbytes(size)
+    blob = HandmadeBlob()
+    blob.add_file("file", content, chunk_bytes=chunk_bytes)
+    return push(blob, fake), content
+
+
+async def test_a_reader_takes_part_in_an_open_request_that_will_soon_bring_what_it_needs(
+    fake: FakeRegistry, tmp_path: Path
+) -> None:
+    source, content = large_source(fake, size=300_000, chunk_bytes=100_000)
+    async with layer_table(tmp_path) as table, trio.open_nursery() as nursery:
+        layer = await table.attach(source)
+        with table._node.gate.demand():  # it cannot go on by itself
+            bring = partial(layer.fetcher.bring, range(3), Priority.PREFETCH, quiet_seconds=0.0)
+            nursery.start_soon(bring)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert layer.store.is_empty
+            index = layer.image.inodes.lookup(ROOT, b"file")
+            data = await layer.read(index, offset=150_000, size=10)
+            assert data == content[150_000:150_010]
+            assert not layer.store.is_complete
+        assert fake.count("blob") == 2
+
+
+async def test_a_reader_overtakes_an_open_request_that_is_far_from_what_it_needs(
+    fake: FakeRegistry, tmp_path: Path
+) -> None:
+    source, content = large_source(fake, size=300_000, chunk_bytes=100_000)
+    near = FetchSettings(join_bytes=1000)
+    async with layer_table(tmp_path, fetching=near) as table:
+        layer = await table.attach(source)
+        async with trio.open_nursery() as nursery:
+            with table._node.gate.demand():
+                bring = partial(
+                    layer.fetcher.bring, range(3), Priority.BACKGROUND, quiet_seconds=0.0
+                )
+                nursery.start_soon(bring)
+                await trio.testing.wait_all_tasks_blocked(0.05)
+                index = layer.image.inodes.lookup(ROOT, b"file")
+                assert await layer.read(index, offset=250_000, size=10) == content[250_000:250_010]
+        assert layer.store.is_complete
+        assert fake.count("blob") == 3
+
+
+async def test_in_sequence_what_follows_is_sent_for_before_it_is_asked_for(
+    fake: FakeRegistry, tmp_path: Path
+) -> None:
+    source, content = large_source(fake, size=3_000_000, chunk_bytes=50_000)
+    async with layer_table(tmp_path) as table:
+        layer = await table.attach(source)
+        index = layer.image.inodes.lookup(ROOT, b"file")
+        position = 0
+        while layer.statistics().fetching.waits < 2:  # the second one makes it a sequence
+            await layer.read(index, offset=position, size=50_000)
+            position += 50_000
+        requests = fake.count("blob")
+        while not layer.fetcher._read_ahead.has_marks:
+            position += 50_000
+            await layer.read(index, offset=position, size=50_000)
+        while fake.count("blob") == requests:
+            await layer.read(index, offset=position, size=50_000)
+            position += 50_000
+            await trio.testing.wait_all_tasks_blocked(0.02)
+        assert fake.count("blob") == requests + 1
+        assert not layer.store.is_complete
+        assert await read_file(layer) == content
+
+
+async def test_what_it_cost_is_told_by_priority(fake: FakeRegistry, tmp_path: Path) -> None:
+    source, content = large_source(fake, size=2_000_000, chunk_bytes=100_000)
+    filling = FillSettings(quiet_seconds=0.0, prefetch_bytes=150_000)
+    async with layer_table(tmp_path, filling=filling) as table:
+        layer = await table.attach(source)
+        await layer.filled.wait()
+        assert await read_file(layer) == content
+        cost = layer.statistics().fetching
+        assert (cost.demand.requests, cost.hits, cost.waits) == (0, 1, 0)
+        assert cost.prefetch.requests == 1
+        assert 200_000 < cost.prefetch.bytes_received < 210_000
+        transferred = cost.prefetch.bytes_received + cost.background.bytes_received
+        assert len(content) < transferred < source_bytes(fake)
+
+
+def source_bytes(fake: FakeRegistry) -> int:
+    (blob,) = fake.state.blobs.values()
+    return len(blob)
+
+
+async def test_silence_ends_a_flight_however_often_the_client_would_try(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    async with layer_table(tmp_path, fetching=FetchSettings(silence_seconds=0.05)) as table:
+        layer = await table.attach(source)
+        fake.faults.inject(Fault.STALLED)
+        try:
+            with pytest.raises(ChunkUnavailableError, match="nothing has come for"):
+                await read_file(layer)
+        finally:
+            fake.faults.clear()
+        assert await read_file(layer) == CONTENT

@@ -6,6 +6,7 @@ from estargz.errors import NotEstargzError
 from estargz.opening import DEFAULT_TAIL_BYTES, extract_toc
 from estargz.toc import LAYER_DIGEST_ANNOTATION
 from fs.layer_blob import LayerBlob
+from fs.node_traffic import NodeTraffic
 from registry.client import RegistryClient
 from registry.manifest import Descriptor, Manifest, dump_manifest
 from registry.reference import Reference
@@ -21,7 +22,7 @@ async def test_the_toc_comes_in_one_request_unless_it_is_large(entries: int, req
     with FakeRegistry() as fake:
         source = push(blob, fake)
         async with RegistryClient(QUICK) as client:
-            layer = LayerBlob(client, source.reference, source.digest)
+            layer = LayerBlob(client, source.reference, source.digest, NodeTraffic())
             found = await layer.find_toc()
         assert fake.count("blob") == requests
     extract_toc(found, expected=source.toc_digest)
@@ -53,7 +54,7 @@ async def test_a_toc_may_be_in_an_image_of_its_own() -> None:
         fake.add_manifest(REPOSITORY, "1-esgztoc", dump_manifest(manifest), manifest.media_type)
         reference = Reference.parse(f"{fake.host}/{REPOSITORY}:1")
         async with RegistryClient(QUICK) as client:
-            found = await LayerBlob(client, reference, digest).find_toc()
+            found = await LayerBlob(client, reference, digest, NodeTraffic()).find_toc()
     extract_toc(found, expected=toc_digest)
     assert found.blob_bytes == len(blob.data)
 
@@ -64,7 +65,7 @@ async def test_what_is_streamed_is_counted() -> None:
     with FakeRegistry() as fake:
         source = push(blob, fake)
         async with RegistryClient(QUICK) as client:
-            layer = LayerBlob(client, source.reference, source.digest)
+            layer = LayerBlob(client, source.reference, source.digest, NodeTraffic())
             async with layer.stream(start=100, length=50_000) as pieces:
                 data = b"".join([piece async for piece in pieces])
     assert data == blob.data[100:50_100]
@@ -78,7 +79,9 @@ async def test_servers_that_ignore_ranges_are_read_all_the_same() -> None:
         source = push(blob, fake)
         fake.faults.inject(Fault.SUFFIX_IGNORED)
         async with RegistryClient(QUICK) as client:
-            found = await LayerBlob(client, source.reference, source.digest).find_toc()
+            found = await LayerBlob(
+                client, source.reference, source.digest, NodeTraffic()
+            ).find_toc()
     extract_toc(found, expected=source.toc_digest)
 
 
@@ -88,4 +91,4 @@ async def test_an_ordinary_layer_is_known_by_its_end() -> None:
         digest = fake.add_blob(REPOSITORY, os.urandom(1000))
         async with RegistryClient(QUICK) as client:
             with pytest.raises(NotEstargzError):
-                await LayerBlob(client, source.reference, digest).find_toc()
+                await LayerBlob(client, source.reference, digest, NodeTraffic()).find_toc()

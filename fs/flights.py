@@ -1,0 +1,74 @@
+"""Members on their way, and the requests that carry them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import trio
+
+from estargz.verify import VerifiedChunk
+from fs.fetch_counters import Priority
+
+
+@dataclass(eq=False, slots=True)
+class Flight:
+    """A member on its way.
+
+    Attributes:
+        member: its number.
+        landed: set when it is here, or has failed.
+        error: why it failed.
+        unkept: its chunks that the disk would not take: right, but only here.
+    """
+
+    member: int
+    landed: trio.Event = field(default_factory=trio.Event)
+    error: Exception | None = None
+    unkept: dict[int, VerifiedChunk] = field(default_factory=dict)
+
+
+@dataclass(eq=False, slots=True)
+class Request:
+    """One range request under way.
+
+    Attributes:
+        numbers: the members it is to bring, in blob order.
+        start: the blob offset where it begins.
+        end: the blob offset where it ends.
+        priority: for whom it was made.
+        position: how far it has come, as a blob offset.
+        waiting: the flights whose bytes have not come, of members that somebody waits for, or that are next.
+        landing: the flights whose bytes have come, but are not in the store yet.
+        standing_aside: the scope in which it waits for readers to go first.
+    """
+
+    numbers: Sequence[int]
+    start: int
+    end: int
+    priority: Priority
+    position: int = 0
+    waiting: dict[int, Flight] = field(default_factory=dict)
+    landing: dict[int, Flight] = field(default_factory=dict)
+    standing_aside: trio.CancelScope | None = None
+
+    def __post_init__(self) -> None:
+        self.position = self.start
+
+    def board(self, flight: Flight) -> None:
+        """Somebody waits for one of its members: it goes on at once, and does not stand aside until that is here."""
+        self.waiting[flight.member] = flight
+        if self.standing_aside is not None:
+            self.standing_aside.cancel()
+
+    def received(self, number: int) -> Flight:
+        """The bytes of a member that is waited for have come."""
+        flight = self.landing[number] = self.waiting.pop(number)
+        return flight
+
+    def unlanded(self) -> list[Flight]:
+        """The flights that are not over."""
+        return [*self.landing.values(), *self.waiting.values()]
+
+    def forget(self, flight: Flight) -> None:
+        """A flight is over."""
+        self.landing.pop(flight.member, None)
+        self.waiting.pop(flight.member, None)

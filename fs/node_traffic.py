@@ -1,0 +1,23 @@
+"""What all layers of a node share when they fetch: who goes first, how many requests there are, and how good the links are."""
+
+from collections import defaultdict
+
+from fs.demand_gate import DemandGate
+from fs.link_estimate import LinkEstimate
+from fs.request_slots import RequestSlots, SlotSettings
+
+
+class NodeTraffic:
+    """The gate for what nobody waits for, the slots for requests, and an estimate for each registry host."""
+
+    def __init__(self, slots: SlotSettings | None = None) -> None:
+        self.gate = DemandGate()
+        self.slots = RequestSlots(slots or SlotSettings())
+        self._links: defaultdict[str, LinkEstimate] = defaultdict(LinkEstimate)
+
+    def __repr__(self) -> str:
+        return f"<NodeTraffic {self.gate!r} {self.slots!r} {dict(self._links)}>"
+
+    def link(self, host: str) -> LinkEstimate:
+        """What is known of the way to a registry."""
+        return self._links[host]

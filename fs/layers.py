@@ -82,7 +82,7 @@ class LayerTable:
     def use(self, *, fetching: FetchSettings, filling: FillSettings) -> None:
         """Changes how layers are fetched that are attached from now on."""
         self._fetching = fetching
-        self._filler = Filler(self._gate, filling)
+        self._filler = Filler(self._node.gate, filling)
 
     async def attach(self, source: LayerSource, *, neighbours: Iterable[Digest] = ()) -> Layer:
         """Makes a layer readable; at once and without a request if it was attached before.

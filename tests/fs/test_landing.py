@@ -6,8 +6,8 @@ from estargz.errors import CorruptMemberError, DigestMismatchError
 from estargz.toc import Toc
 from fs.chunk_store import ChunkStore
 from fs.compiling import compile_layer
-from fs.layer_image import LayerImage
 from fs.landing import Landing
+from fs.layer_image import LayerImage
 from registry.digest import Digest
 from tests.fs.layers_by_hand import HandmadeBlob
 

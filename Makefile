@@ -8,7 +8,7 @@ REQUIRE := $(if $(CI),--require=fuse,registry,containerd)
 # All tests: the end-to-end ones in one worker, the others meanwhile in the second. A few: in this process.
 PARALLEL := $(if $(TESTS),,--numprocesses=2 --dist=loadgroup)
 
-.PHONY: install lint format test demo proto constraints clean
+.PHONY: install lint format test demo bench proto constraints clean
 
 install: $(INSTALLED)
 
@@ -30,6 +30,10 @@ test: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(BIN)/python -m benchmarks.demo
+
+# An hour and more; interrupted, it goes on where it was. docs/benchmarks.md has the options.
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks.startup $(BENCH)
 
 # Generated code is committed: users need no compiler for it.
 proto: $(INSTALLED)

@@ -10,7 +10,8 @@ import pytest
 from tests.e2e.containerd import Containerd
 from tests.e2e.cri import Cri
 from tests.e2e.ctr import Ctr
-from tests.e2e.images import BuiltImage, debian_python_image, default_cache, pause_image
+from tests.e2e.images import debian_python_image, default_cache, pause_image
+from tests.e2e.layered_tree import BuiltImage
 from tests.e2e.oci_layout import push
 from tests.e2e.registry_log import Access, parse_accesses, synchronize
 from tests.e2e.snapshotter_process import Snapshotter, run_cli

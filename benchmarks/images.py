@@ -146,7 +146,7 @@ def _compile_java(root: Path) -> None:
     programs = "/" / java.relative_to(root)
     # Java finds its libraries through /proc.
     script = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
-    words = ["unshare", "--mount", "sh", "-c", script, root, programs / "javac"]
+    words = ["unshare", "--mount", "sh", "-c", script, str(root), str(programs / "javac")]
     run_command([*words, "/app/Hello.java"], timeout_seconds=120)
     for program in ("java", "javac"):
         (root / "usr/bin" / program).symlink_to(programs / program)

@@ -95,6 +95,7 @@ class LayerPipeline:
     async def _copy(self, layer: LayerSource, as_kept: ConvertedLayer) -> None:
         self.progress(LayerStarted(layer.digest, layer.blob_bytes))
         was_there = await self.target.has_blob(layer.digest)
+        was_there = was_there or await self.target.take_blob(layer.digest, self.source)
         if not was_there:
             blob = self.directory / f"{layer.digest.file_name}.blob"
             try:

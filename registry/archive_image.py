@@ -81,6 +81,11 @@ class ArchiveImage:
         _tar, contents = await self._opened()
         return digest in contents.blobs
 
+    async def take_blob(self, digest: Digest, source: object) -> bool:
+        """Never: an archive is written whole."""
+        del digest, source
+        return False
+
     async def push_blob(
         self,
         digest: Digest,

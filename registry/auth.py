@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 from urllib.parse import urlencode
@@ -84,11 +85,11 @@ def choose_challenge(challenges: tuple[Challenge, ...]) -> Challenge | None:
     return next((challenge for challenge in challenges if challenge.scheme == "basic"), None)
 
 
-def token_url(challenge: Challenge, *, scope: str) -> str:
-    """Where to ask for a token of a scope."""
-    query = {"scope": scope}
+def token_url(challenge: Challenge, *, scopes: Sequence[str]) -> str:
+    """Where to ask for a token of some scopes."""
+    query = [("scope", scope) for scope in scopes]
     if service := challenge.parameters.get("service"):
-        query = {"service": service, **query}
+        query.insert(0, ("service", service))
     realm = challenge.parameters["realm"]
     return f"{realm}{'&' if '?' in realm else '?'}{urlencode(query)}"
 

@@ -38,14 +38,20 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What one token covers, and where it is good."""
+    """What one token covers, and where it is good; a blob that is mounted must be pulled from where it was."""
 
     endpoint: Endpoint
     repository: Repository
     access: Access
+    mounted_from: Repository | None = None
 
-    def __str__(self) -> str:
-        return f"repository:{self.repository.name}:{self.access.value}"
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The scope in the words of token servers."""
+        name = f"repository:{self.repository.name}:{self.access.value}"
+        if self.mounted_from is None:
+            return (name,)
+        return name, f"repository:{self.mounted_from.name}:{Access.PULL.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +175,7 @@ class Authorizer:
 
     async def _fetch_token(self, scope: Scope, challenge: Challenge, basic: str | None) -> _Grant:
         started = trio.current_time()
-        url = token_url(challenge, scope=str(scope))
+        url = token_url(challenge, scopes=scope.names)
         self._check_realm(scope, url)
         headers = scope.endpoint.headers_for(url)
         if basic is not None:

@@ -32,7 +32,7 @@ from registry.reading import BlobReading, find_blob_size, read_tail
 from registry.reference import Repository, is_tag
 from registry.settings import ClientSettings
 from registry.transport import Transport
-from registry.uploads import OnProgress, upload_blob
+from registry.uploads import OnProgress, mount_blob, upload_blob
 
 __all__ = [
     "BlobRange",
@@ -185,6 +185,20 @@ class RegistryClient:
             RegistryError: as the registry answered.
         """
         await upload_blob(self._exchange, repository, digest, path, on_progress=on_progress)
+
+    async def mount_blob(
+        self, repository: Repository, digest: Digest, *, source: Repository
+    ) -> bool:
+        """Lets a repository have a blob of another one of the same registry, without moving it.
+
+        Returns:
+            Whether it has it now. Where it has not, the registry does not do that, or we may not read from the other one, or
+            that is elsewhere: push the blob.
+
+        Raises:
+            RegistryError: the registry failed.
+        """
+        return await mount_blob(self._exchange, repository, digest, source=source)
 
     async def push_manifest(
         self, repository: Repository, tag_or_digest: str | Digest, raw: bytes, media_type: str

@@ -47,6 +47,7 @@ class Call:
         needs: what an endpoint that is only read from must be capable of.
         expected: the statuses of a good answer.
         blob: the blob asked for, where the redirect to it is worth remembering.
+        mounted_from: another repository of the registry that a token must allow to pull from.
     """
 
     method: str
@@ -58,6 +59,7 @@ class Call:
     needs: Capability = Capability.PULL
     expected: frozenset[int] = frozenset({200})
     blob: Digest | None = None
+    mounted_from: Repository | None = None
 
     @property
     def subject(self) -> tuple[Repository, str]:
@@ -66,7 +68,7 @@ class Call:
 
     def scope(self, endpoint: Endpoint) -> Scope:
         """What a token for this must cover."""
-        return Scope(endpoint, self.repository, self.access)
+        return Scope(endpoint, self.repository, self.access, self.mounted_from)
 
 
 def blob_path(repository: Repository, digest: Digest) -> str:

@@ -72,6 +72,9 @@ class ImageStore(Protocol):
     async def has_blob(self, digest: Digest) -> bool:
         """Whether a blob need not be pushed."""
 
+    async def take_blob(self, digest: Digest, source: "ImageStore") -> bool:
+        """Has a blob from an image's store without moving its bytes; whether that was possible."""
+
     async def push_blob(
         self, digest: Digest, path: Path, *, on_progress: OnProgress | None = None
     ) -> None:
@@ -129,7 +132,7 @@ class RegistryImage:
 
     def __init__(self, reference: Reference, client: RegistryClient) -> None:
         self._reference = reference
-        self._repository = reference.repository_name
+        self.repository = reference.repository_name
         self._client = client
 
     def __repr__(self) -> str:
@@ -150,11 +153,11 @@ class RegistryImage:
 
     async def fetch_manifest(self, digest: Digest | None = None) -> RawManifest:
         """See ``ImageStore``."""
-        return await self._client.fetch_manifest(self._repository, digest or self._named())
+        return await self._client.fetch_manifest(self.repository, digest or self._named())
 
     def stream_blob(self, digest: Digest) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """See ``ImageStore``."""
-        return self._client.stream_blob(self._repository, digest)
+        return self._client.stream_blob(self.repository, digest)
 
     async def read_blob(self, digest: Digest, *, max_bytes: int) -> bytes:
         """See ``ImageStore``."""
@@ -170,26 +173,32 @@ class RegistryImage:
 
     async def read_blob_range(self, digest: Digest, *, start: int, length: int) -> BlobRange:
         """See ``ImageStore``."""
-        return await self._client.read_range(self._repository, digest, start=start, length=length)
+        return await self._client.read_range(self.repository, digest, start=start, length=length)
 
     async def read_blob_tail(self, digest: Digest, *, length: int) -> BlobRange:
         """See ``ImageStore``."""
-        return await self._client.read_tail(self._repository, digest, length=length)
+        return await self._client.read_tail(self.repository, digest, length=length)
 
     async def has_blob(self, digest: Digest) -> bool:
         """See ``ImageStore``."""
-        return await self._client.blob_exists(self._repository, digest) is not None
+        return await self._client.blob_exists(self.repository, digest) is not None
+
+    async def take_blob(self, digest: Digest, source: ImageStore) -> bool:
+        """See ``ImageStore``. Registries mount blobs from one repository to another."""
+        if not isinstance(source, RegistryImage):
+            return False
+        return await self._client.mount_blob(self.repository, digest, source=source.repository)
 
     async def push_blob(
         self, digest: Digest, path: Path, *, on_progress: OnProgress | None = None
     ) -> None:
         """See ``ImageStore``."""
-        await self._client.push_blob(self._repository, digest, path, on_progress=on_progress)
+        await self._client.push_blob(self.repository, digest, path, on_progress=on_progress)
 
     async def push_manifest(self, raw: bytes, media_type: str, *, tagged: bool) -> None:
         """See ``ImageStore``. A name with a tag and a digest is written under its tag."""
         name = self._reference.tag if tagged else None
-        await self._client.push_manifest(self._repository, name or Digest.of(raw), raw, media_type)
+        await self._client.push_manifest(self.repository, name or Digest.of(raw), raw, media_type)
 
     def _named(self) -> str | Digest:
         # A reference has a tag where it has no digest.
@@ -248,6 +257,11 @@ class LayoutImage:
     async def has_blob(self, digest: Digest) -> bool:
         """See ``ImageStore``."""
         return self._layout().blob_bytes(digest) is not None
+
+    async def take_blob(self, digest: Digest, source: ImageStore) -> bool:
+        """See ``ImageStore``. Never: a directory's blobs are files of its own."""
+        del digest, source
+        return False
 
     async def push_blob(
         self, digest: Digest, path: Path, *, on_progress: OnProgress | None = None

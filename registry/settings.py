@@ -22,6 +22,7 @@ class ClientSettings:
         max_retry_after_seconds: a server asking for a longer pause gets no further attempt; the error tells it.
         max_manifest_bytes: larger manifests are refused.
         max_unranged_bytes: how much of a blob is read through where a server ignores the range asked for.
+        upload_chunk_bytes: how large the pieces of an upload are that is too large in one.
         max_connections: how many connections may be open at a time.
         plain_http_hosts: hosts (with their ports) spoken to without TLS. Loopback hosts always are, as containerd does.
         hosts: where mirrors, certificates and the like are configured.
@@ -38,6 +39,7 @@ class ClientSettings:
     max_retry_after_seconds: float = 30.0
     max_manifest_bytes: int = MAX_MANIFEST_BYTES
     max_unranged_bytes: int = 8 << 20
+    upload_chunk_bytes: int = 32 << 20
     max_connections: int = 128
     plain_http_hosts: frozenset[str] = frozenset()
     hosts: HostSettings = field(default_factory=HostSettings)
@@ -51,6 +53,7 @@ class ClientSettings:
             "inactivity_timeout_seconds": self.inactivity_timeout_seconds,
             "pace_seconds": self.pace_seconds,
             "max_manifest_bytes": self.max_manifest_bytes,
+            "upload_chunk_bytes": self.upload_chunk_bytes,
             "max_connections": self.max_connections,
         }
         wrong = [name for name, value in positive.items() if value <= 0]

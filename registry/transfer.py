@@ -119,9 +119,9 @@ class Transfer:
         data = self._received[0] if len(self._received) == 1 else b"".join(self._received)
         self._received.clear()
         self._received_bytes = 0
-        if self._receiving_paused and not self._closed:
+        if self._receiving_paused:
             self._receiving_paused = False
-            self._easy.pause(pycurl.PAUSE_CONT)
+            self._go_on()
         return data
 
     def close(self) -> None:
@@ -191,8 +191,12 @@ class Transfer:
             self._activity = None
 
     def _resume_sending(self) -> None:
-        if self._sending_paused and not self._closed:
+        if self._sending_paused:
             self._sending_paused = False
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if not self._finished:
             self._easy.pause(pycurl.PAUSE_CONT)
 
 

@@ -105,6 +105,11 @@ class ContainerdImage:
         await self._client.hold(digest)
         return await self._client.blob_bytes(digest) is not None
 
+    async def take_blob(self, digest: Digest, source: object) -> bool:
+        """See ``ImageStore``. Never: containerd has one store for all images, so there is nothing to take."""
+        del digest, source
+        return False
+
     async def push_blob(
         self, digest: Digest, path: Path, *, on_progress: OnProgress | None = None
     ) -> None:

@@ -65,17 +65,20 @@ class TokenServer:
             "rootcertbundle": str(self._certificate),
         }
 
-    def issue(self, scope: str, authorization: str | None) -> str | None:
-        """A token for a scope, cut down to what the caller may do; None for a wrong password."""
+    def issue(self, scopes: list[str], authorization: str | None) -> str | None:
+        """A token for some scopes, cut down to what the caller may do; None for a wrong password."""
         user = _user_of(authorization)
         if user is not None and self._users.get(user[0]) != user[1]:
             return None
         with self._lock:
-            self._scopes.append(scope)
-        kind, name, actions = scope.split(":")
+            self._scopes.append(" ".join(scopes))
         allowed = {"pull"} if user is None else {"pull", "push"}
-        granted = [action for action in actions.split(",") if action in allowed]
-        return self._sign([{"type": kind, "name": name, "actions": granted}])
+        access = []
+        for scope in scopes:
+            kind, name, actions = scope.split(":")
+            granted = [action for action in actions.split(",") if action in allowed]
+            access.append({"type": kind, "name": name, "actions": granted})
+        return self._sign(access)
 
     def _sign(self, access: list[dict[str, Any]]) -> str:
         now = int(time.time())
@@ -127,9 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         query = parse_qs(urlsplit(self.path).query)
-        scope = query.get("scope", [""])[0]
         assert isinstance(self.server, _Server)
-        token = self.server.issuer.issue(scope, self.headers.get("Authorization"))
+        token = self.server.issuer.issue(query["scope"], self.headers.get("Authorization"))
         answer = {"token": token, "expires_in": _LIFETIME_SECONDS} if token else {"errors": []}
         body = json.dumps(answer).encode()
         self.send_response(200 if token else 401)

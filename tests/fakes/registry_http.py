@@ -14,7 +14,13 @@ _BLOB = re.compile(r"/v2/(.+)/blobs/(sha(?:256|512):[0-9a-f]+)")
 _MANIFEST = re.compile(r"/v2/(.+)/manifests/([^/]+)")
 _UPLOAD = re.compile(r"/v2/(.+)/blobs/uploads/([^/]*)")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-_STATUS_FAULTS = {Fault.BUSY: 503, Fault.RATE_LIMITED: 429, Fault.BROKEN: 500, Fault.HUNG_UP: 0}
+_STATUS_FAULTS = {
+    Fault.BUSY: 503,
+    Fault.RATE_LIMITED: 429,
+    Fault.BROKEN: 500,
+    Fault.TOO_LARGE: 413,
+    Fault.HUNG_UP: 0,
+}
 _RANGE_FAULTS = {Fault.RANGE_REFUSED: 400, Fault.RANGE_UNSATISFIABLE: 416}
 
 
@@ -51,7 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._dispatch()
 
-    do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815 - the base class's names
+    do_HEAD = do_PATCH = do_POST = do_PUT = do_GET  # noqa: N815 - the base class's names
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         pass
@@ -59,8 +65,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _dispatch(self) -> None:
         self._path = urlsplit(self.path).path
         self._query = parse_qs(urlsplit(self.path).query)
-        self._upload = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self._kind = self._find_kind()
+        size = int(self.headers.get("Content-Length") or 0)
+        if size and self._fake.faults.take(self._kind, frozenset({Fault.UPLOAD_CUT})):
+            self._cut_upload(self.rfile.read(size // 2))
+            return
+        self._upload = self.rfile.read(size)
         fault = self._fake.faults.take(self._kind, frozenset(_STATUS_FAULTS))
         if fault is Fault.HUNG_UP:
             self._record(0, 0)
@@ -85,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _do_registry(self) -> None:
         if match := _UPLOAD.fullmatch(self._path):
-            self._do_upload(match.group(1))
+            self._do_upload(*match.groups())
         elif match := _MANIFEST.fullmatch(self._path):
             self._do_manifest(*match.groups())
         elif match := _BLOB.fullmatch(self._path):
@@ -102,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
         repository = self._path.removeprefix("/v2/").rpartition(
             "/blobs/" if "/blobs/" in self._path else "/manifests/"
         )[0]
-        action = "push" if self.command in {"POST", "PUT"} else "pull"
+        action = "push" if self.command in {"PATCH", "POST", "PUT"} else "pull"
         if self._state.is_allowed(authorization, repository, action):
             return True
         realm = self._state.realm or f"http://{self._fake.host}/token"
@@ -130,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self._state.token_answer is not None:
             self._send(200, self._state.token_answer)
             return
-        answer: dict[str, object] = {"token": self._state.issue_token(self._query["scope"][0])}
+        answer: dict[str, object] = {"token": self._state.issue_token(self._query["scope"])}
         if self._state.token_lifetime_seconds is not None:
             answer["expires_in"] = self._state.token_lifetime_seconds
         self._send(200, json.dumps(answer).encode())
@@ -153,16 +163,43 @@ class _Handler(BaseHTTPRequestHandler):
         claimed = self._state.claimed_digest or str(digest)
         self._send(200, raw, {"Content-Type": media_type, "Docker-Content-Digest": claimed})
 
-    def _do_upload(self, repository: str) -> None:
+    def _cut_upload(self, received: bytes) -> None:
+        match = _UPLOAD.fullmatch(self._path)
+        assert match
+        self._state.uploads[match[2]] = self._state.uploads.get(match[2], b"") + received
+        self._record(0, 0)
+        self.close_connection = True
+
+    def _do_upload(self, repository: str, name: str) -> None:
+        digest = self._query.get("digest", [""])[0]
+        received = self._state.uploads.get(name, b"") + self._upload
         if self.command == "POST":
-            name = self._state.next_name("upload")
-            location = f"/v2/{repository}/blobs/uploads/{name}?state=opaque"
-            self._send(202, b"", {"Location": self._state.upload_location or location})
-        elif self._query["digest"] == [str(Digest.of(self._upload))] and self._query["state"]:
-            self._state.add_blob(repository, self._upload)
+            self._begin_upload(repository)
+        elif name not in self._state.uploads or not self._query.get("state"):
+            self._send_error(404, "BLOB_UPLOAD_UNKNOWN")
+        elif self.command == "GET":
+            self._send(204, b"", {"Range": f"0-{max(0, len(received) - 1)}"})
+        elif self.command == "PATCH":
+            self._state.uploads[name] = received
+            location = f"/v2/{repository}/blobs/uploads/{name}?state={len(received)}"
+            self._send(202, b"", {"Location": location})
+        elif digest == str(Digest.of(received)):
+            self._state.add_blob(repository, received)
             self._send(201, b"")
         else:
             self._send_error(400, "DIGEST_INVALID")
+
+    def _begin_upload(self, repository: str) -> None:
+        mounted = self._query.get("mount", [""])[0]
+        blob = self._state.blobs.get((self._query.get("from", [""])[0], mounted))
+        if blob is not None and self._state.mounts:
+            self._state.add_blob(repository, blob)
+            self._send(201, b"")
+            return
+        name = self._state.next_name("upload")
+        self._state.uploads[name] = b""
+        location = f"/v2/{repository}/blobs/uploads/{name}?state=opaque"
+        self._send(202, b"", {"Location": self._state.upload_location or location})
 
     def _do_blob(self, repository: str, digest: str) -> None:
         blob = self._state.blobs.get((repository, digest))

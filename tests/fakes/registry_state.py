@@ -14,7 +14,9 @@ class Fault(enum.Enum):
     BUSY = enum.auto()  # 503
     RATE_LIMITED = enum.auto()  # 429
     BROKEN = enum.auto()  # 500, with a body that is not JSON
+    TOO_LARGE = enum.auto()  # 413
     HUNG_UP = enum.auto()  # the connection is closed without an answer
+    UPLOAD_CUT = enum.auto()  # half of an upload is read, and kept; then the connection is closed
     RANGE_REFUSED = enum.auto()  # 400 for a range
     RANGE_UNSATISFIABLE = enum.auto()  # 416 for a range
     RANGE_IGNORED = enum.auto()  # 200 and the whole blob for a range
@@ -135,7 +137,10 @@ class RegistryState:
     users: dict[str, str] = field(default_factory=dict)
     blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)
     manifests: dict[tuple[str, str], tuple[bytes, str]] = field(default_factory=dict)
-    tokens: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, list[str]] = field(default_factory=dict)
+    mounts: bool = True
+    scopes_asked: list[list[str]] = field(default_factory=list)
+    uploads: dict[str, bytes] = field(default_factory=dict)
     signatures: set[str] = field(default_factory=set)
     requests: list[Record] = field(default_factory=list)
     counter: int = 0
@@ -151,20 +156,24 @@ class RegistryState:
             self.counter += 1
             return f"{prefix}-{self.counter}"
 
-    def issue_token(self, scope: str) -> str:
-        """A new token for a scope."""
+    def issue_token(self, scopes: list[str]) -> str:
+        """A new token for some scopes."""
         token = self.next_name("token")
         with self.lock:
-            self.tokens[token] = scope
+            self.tokens[token] = scopes
+            self.scopes_asked.append(scopes)
         return token
 
     def is_allowed(self, authorization: str, repository: str, action: str) -> bool:
         """Whether a token covers a request."""
         with self.lock:
-            scope = self.tokens.get(authorization.removeprefix("Bearer "), "")
-        _, _, rest = scope.partition(":")
-        name, _, actions = rest.rpartition(":")
-        return name == repository and action in actions.split(",")
+            scopes = self.tokens.get(authorization.removeprefix("Bearer "), [])
+        for scope in scopes:
+            _, _, rest = scope.partition(":")
+            name, _, actions = rest.rpartition(":")
+            if name == repository and action in actions.split(","):
+                return True
+        return False
 
     def sign(self) -> str:
         """A signature that the CDN accepts until the redirects expire."""

@@ -79,11 +79,13 @@ def test_a_token_is_better_than_a_password():
 @pytest.mark.parametrize("realm", ["https://a.io/token", "https://a.io/token?x=1"])
 def test_tokens_are_asked_for_by_service_and_scope(realm):
     url = token_url(
-        Challenge("bearer", {"realm": realm, "service": "a&b"}), scope="repository:x:pull"
+        Challenge("bearer", {"realm": realm, "service": "a&b"}),
+        scopes=["repository:x:pull", "repository:y:pull"],
     )
     query = parse_qs(urlsplit(url).query)
-    assert (query["service"], query["scope"]) == (["a&b"], ["repository:x:pull"])
-    assert "service" not in token_url(Challenge("bearer", {"realm": realm}), scope="s")
+    assert query["service"] == ["a&b"]
+    assert query["scope"] == ["repository:x:pull", "repository:y:pull"]
+    assert "service" not in token_url(Challenge("bearer", {"realm": realm}), scopes=["s"])
 
 
 @pytest.mark.parametrize(

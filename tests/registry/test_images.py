@@ -148,3 +148,14 @@ async def test_a_cancelled_copy_leaves_nothing(tmp_path, quick, source):
         assert scope.cancelled_caught
         assert not await image.has_blob(Digest.of(DATA))
     assert [file.name for file in (tmp_path / "layout" / "blobs").rglob(".*")] == []
+
+
+async def test_only_registries_take_blobs_over(fake, quick, tmp_path):
+    digest = fake.add_blob("a", b"x")
+    async with RegistryClient(quick) as client:
+        names = (f"{fake.host}/a:1", f"{fake.host}/b:1", f"oci:{tmp_path}/layout:1")
+        source, target, layout = (open_image(ImageName.parse(name), client) for name in names)
+        assert await target.take_blob(digest, source)
+        assert await target.has_blob(digest)
+        assert not await target.take_blob(digest, layout)
+        assert not await layout.take_blob(digest, source)

@@ -165,3 +165,18 @@ async def test_a_wrong_password_is_refused_by_the_token_server(
             await client.fetch_manifest(Repository(closed_registry.host, "closed/image"), "1")
     assert caught.value.host == closed_registry.host
     assert "token server" in caught.value.detail
+
+
+async def test_blobs_are_mounted_from_one_repository_to_another(
+    closed_registry, realm, tmp_path, docker_config, quick
+):
+    _log_in(docker_config, closed_registry.host, "user:secret")
+    source, target = (Repository(closed_registry.host, name) for name in ("closed/a", "closed/b"))
+    async with RegistryClient(quick) as client:
+        digest = await _push(client, source, tmp_path / "blob", b"moved by name" * 1000)
+        before = client.statistics()
+        assert await client.mount_blob(target, digest, source=source)
+        after = client.statistics()
+        assert await client.blob_exists(target, digest) == 13_000
+    assert after.bytes_sent == before.bytes_sent
+    assert realm.scopes[1] == "repository:closed/b:pull,push repository:closed/a:pull"

@@ -17,7 +17,7 @@ from fs.settings import FsSettings
 from registry.digest import Digest
 from tests.e2e.leftovers import mounts_under
 from tests.fakes.faulty_proxy import Fault, FaultyProxy
-from tests.fs.conftest import FsServer, PushedLayer, drop_page_cache
+from tests.fs.fs_server import FsServer, PushedLayer, drop_page_cache
 from tests.fs.layers_by_hand import HandmadeBlob, entry
 from tests.real_registry import RealRegistry
 

@@ -1,0 +1,87 @@
+"""The ways to serve a tree that ``benchmarks.fs`` compares: one ``Column`` each. A new one is added to ``COLUMNS``.
+
+What containers see of a layer is an overlayfs above it, so that is what is measured, except in the first column: the
+tree as it lies on the disk.
+"""
+
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.fs_tree import RegistryLayer, Tree
+from fs.filling import FillSettings
+from fs.settings import FsSettings
+from tests.fs.fs_server import FsServer
+
+_NOTHING_UNASKED = FillSettings(prefetch=False, background=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What columns are made of.
+
+    Attributes:
+        tree: the files.
+        layer: the same as a layer in a registry.
+        work: an empty directory of the column's own.
+    """
+
+    tree: Tree
+    layer: RegistryLayer
+    work: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A tree that can be read.
+
+    Attributes:
+        root: where.
+        processes: the ids of those that serve it; their CPU time is told.
+        is_lazy: whether content is fetched when it is first read.
+    """
+
+    root: Path
+    processes: Sequence[int] = ()
+    is_lazy: bool = False
+
+
+Column = Callable[[Material], AbstractContextManager[Served]]
+
+
+@contextmanager
+def on_disk(material: Material) -> Iterator[Served]:
+    yield Served(material.tree.root)
+
+
+@contextmanager
+def overlayfs(material: Material) -> Iterator[Served]:
+    with stacked(material.tree.root, material.work) as root:
+        yield Served(root)
+
+
+@contextmanager
+def fuse(material: Material) -> Iterator[Served]:
+    with FsServer(material.work, FsSettings(filling=_NOTHING_UNASKED)) as server:
+        directory = server.attach(material.layer)
+        with stacked(directory, material.work) as root:
+            yield Served(root, processes=(server.pid,), is_lazy=True)
+
+
+@contextmanager
+def stacked(lower: Path, work: Path) -> Iterator[Path]:
+    """An overlayfs above a directory, and an empty one: it wants two when nothing can be written."""
+    empty, merged = work / "empty", work / "merged"
+    for directory in (empty, merged):
+        directory.mkdir()
+    options = f"lowerdir={lower}:{empty}"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, merged], check=True)
+    try:
+        yield merged
+    finally:
+        subprocess.run(["umount", merged], check=True)
+
+
+COLUMNS: Mapping[str, Column] = {"disk": on_disk, "overlayfs": overlayfs, "fuse": fuse}

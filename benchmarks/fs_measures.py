@@ -48,7 +48,7 @@ def timed(work: Work, tree: Tree, served: Served) -> Timing:
     return Timing(seconds, sum(map(cpu_seconds, served.processes)) - before)
 
 
-def find(tree: Tree, root: Path) -> None:
+def find(_tree: Tree, root: Path) -> None:
     subprocess.run(["find", root, "-ls"], check=True, stdout=subprocess.DEVNULL)
 
 
@@ -61,7 +61,7 @@ def read_small(tree: Tree, root: Path) -> None:
         os.close(descriptor)
 
 
-def read_big(tree: Tree, root: Path) -> None:
+def read_big(_tree: Tree, root: Path) -> None:
     buffer = bytearray(_BLOCK_BYTES)
     with (root / BIG).open("rb", buffering=0) as file:
         while file.readinto(buffer):

@@ -79,7 +79,9 @@ def _cell(timing: Timing | None, base: Timing | None) -> str:
     return f"{timing.seconds:.3f}{cpu}{times}"
 
 
-def report(results: Results, daemon: dict[str, float], options: argparse.Namespace) -> dict[str, Any]:
+def report(
+    results: Results, daemon: dict[str, float], options: argparse.Namespace
+) -> dict[str, Any]:
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "kernel": platform.release(),
@@ -97,12 +99,16 @@ def report(results: Results, daemon: dict[str, float], options: argparse.Namespa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--columns", default=",".join(COLUMNS), help=f"of {', '.join(COLUMNS)}")
     parser.add_argument("--small-files", type=int, default=50_000)
     parser.add_argument("--big-mib", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--no-daemon", action="store_true", help="leave out what is told of the server alone")
+    parser.add_argument(
+        "--no-daemon", action="store_true", help="leave out what is told of the server alone"
+    )
     parser.add_argument("--json", type=Path, help="write the results there")
     options = parser.parse_args()
     columns = options.columns.split(",")

@@ -36,7 +36,8 @@ def _with_many_layers(registry: RealRegistry, work: Path) -> dict[str, float]:
         time.sleep(_IDLE_SECONDS)  # noqa: TID251 - idling is what is measured
         return {
             "RSS without layers, MB": empty / _MB,
-            f"RSS with {_LAYERS} layers of {_FILES_EACH} files, MB": resident_bytes(server.pid) / _MB,
+            f"RSS with {_LAYERS} layers of {_FILES_EACH} files, MB": resident_bytes(server.pid)
+            / _MB,
             f"idle CPU with {_LAYERS} layers, %": 100
             * (cpu_seconds(server.pid) - before)
             / _IDLE_SECONDS,
@@ -59,7 +60,8 @@ def _with_a_large_layer(registry: RealRegistry, work: Path) -> dict[str, float]:
         server.attach(layer)
         return {
             f"attaching a layer of {_MANY_FILES} files, s": attached,
-            f"RSS growth by a layer of {_MANY_FILES} files just compiled, MB": (resident - empty) / _MB,
+            f"RSS growth by a layer of {_MANY_FILES} files just compiled, MB": (resident - empty)
+            / _MB,
             "attaching it again after a restart, ms": 1000 * (time.perf_counter() - begin),
             "RSS growth by it after a restart, MB": (resident_bytes(server.pid) - again) / _MB,
         }

@@ -88,7 +88,9 @@ def push_blob(
     return RegistryLayer(reference, digest, toc_digest)
 
 
-def made_layers(count: int, *, files: int, registry: RealRegistry, work: Path) -> Iterator[RegistryLayer]:
+def made_layers(
+    count: int, *, files: int, registry: RealRegistry, work: Path
+) -> Iterator[RegistryLayer]:
     """Layers of small files, each another."""
     for number in range(count):
         root = work / f"tree-{number}"

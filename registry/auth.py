@@ -2,24 +2,16 @@
 
 import base64
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
-from urllib.parse import urlencode
-
-import msgspec
 
 MAX_CHALLENGE_CHARACTERS: Final = 8 << 10
-MAX_TOKEN_CHARACTERS: Final = 64 << 10
-MAX_TOKEN_LIFETIME_SECONDS: Final = 24 * 3600.0
-DEFAULT_TOKEN_LIFETIME_SECONDS: Final = 60.0
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word for a word
 _PARAMETER = re.compile(rf'\s*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))\s*(?:,|$)')
 _SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?:\s+|\s*,|$)")
 _TOKEN68 = re.compile(r"\s*[A-Za-z0-9._~+/-]+=*\s*(?:,|$)")
 _ESCAPED = re.compile(r"\\(.)")
-_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +20,6 @@ class Challenge:
 
     scheme: str
     parameters: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A bearer token and how long it may be used; never printed."""
-
-    value: str = field(repr=False)
-    lifetime_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,34 +67,6 @@ def choose_challenge(challenges: tuple[Challenge, ...]) -> Challenge | None:
         if challenge.scheme == "bearer" and challenge.parameters.get("realm"):
             return challenge
     return next((challenge for challenge in challenges if challenge.scheme == "basic"), None)
-
-
-def token_url(challenge: Challenge, *, scopes: Sequence[str]) -> str:
-    """Where to ask for a token of some scopes."""
-    query = [("scope", scope) for scope in scopes]
-    if service := challenge.parameters.get("service"):
-        query.insert(0, ("service", service))
-    realm = challenge.parameters["realm"]
-    return f"{realm}{'&' if '?' in realm else '?'}{urlencode(query)}"
-
-
-def parse_token(body: bytes) -> Token | None:
-    """Reads a token server's answer; None where it holds no usable token."""
-    try:
-        answer = msgspec.json.decode(body, type=_TokenAnswer)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    value = answer.token or answer.access_token or ""
-    if len(value) > MAX_TOKEN_CHARACTERS or not _HEADER_SAFE.fullmatch(value):
-        return None
-    lifetime = answer.expires_in or DEFAULT_TOKEN_LIFETIME_SECONDS
-    return Token(value, min(max(lifetime, 0.0), MAX_TOKEN_LIFETIME_SECONDS))
-
-
-class _TokenAnswer(msgspec.Struct):
-    token: str | None = None
-    access_token: str | None = None
-    expires_in: float | None = None
 
 
 def _parse_parameters(text: str, position: int) -> tuple[dict[str, str], int]:

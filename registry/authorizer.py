@@ -3,30 +3,37 @@
 A registry says how it wants to be asked only by refusing a request. So the first request to an unknown host goes alone and the
 others wait for its outcome; after that, everybody goes straight for the token. The first who needs a token fetches it, the
 others wait for that flight and share its result, good or bad; only where the first was cancelled does the next one try.
+
+A token is renewed some time before it expires, by one task, and the others go on with the old one; where that fails, so does the one,
+until the token has expired. Credentials are asked for anew each time: those of clouds live for hours, mounts for weeks.
 """
 
 import contextlib
+import math
+from collections import OrderedDict
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Final, Self
 
 import trio
 
-from registry.auth import Challenge, choose_challenge, parse_challenges, parse_token, token_url
+from registry.auth import Challenge, choose_challenge, parse_challenges
 from registry.counters import Counters
 from registry.credentials import docker_config_path, find_credentials
 from registry.endpoints import Endpoint
-from registry.errors import BadResponseError, ContentError, RegistryError, UnauthorizedError
-from registry.hosts import resolve_url
+from registry.errors import ContentError
 from registry.reference import Repository
-from registry.transport import Request, Response, Transport
+from registry.token_requests import Token, TokenLogin, missing_scopes
+from registry.tokens import TokenServers
+from registry.transport import Response, Transport
 
-MAX_TOKEN_ANSWER_BYTES: Final = 256 << 10
 MAX_SCOPES: Final = 1024
-_RENEW_EARLY_SECONDS: Final = 5.0
+_MAX_RENEWAL_SECONDS: Final = 60.0
+_RENEWAL_SHARE: Final = 0.2
+_MAX_MARGIN_SECONDS: Final = 5.0
+_MARGIN_SHARE: Final = 0.1
 
 
 class Access(Enum):
@@ -56,10 +63,21 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class _Grant:
-    """An ``Authorization`` header's value (None: go without one) and how long it is good."""
+    """An ``Authorization`` header's value (None: go without one), when to renew it, and how long it is good."""
 
     header: str | None = field(repr=False)
+    renew_at: float
     expires_at: float
+
+    @classmethod
+    def for_token(cls, token: Token, *, since: float) -> Self:
+        """What a token that was asked for at a time is good for."""
+        lifetime = token.lifetime_seconds
+        return cls(
+            f"Bearer {token.value}",
+            since + lifetime - min(_RENEWAL_SHARE * lifetime, _MAX_RENEWAL_SECONDS),
+            since + lifetime - min(_MARGIN_SHARE * lifetime, _MAX_MARGIN_SECONDS),
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -84,11 +102,11 @@ class Authorizer:
     """All tokens of one client. Belongs to one trio run; between its awaits a task owns the tables."""
 
     def __init__(self, transport: Transport, counters: Counters) -> None:
-        self._transport = transport
-        self._counters = counters
+        self._token_servers = TokenServers(transport, counters)
         self._hosts: dict[Endpoint, _Host] = {}
         self._grants: dict[Scope, _Grant] = {}
         self._flights: dict[Scope, _Flight] = {}
+        self._asked_scopes: OrderedDict[Scope, tuple[str, ...]] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"<Authorizer {len(self._hosts)} hosts, {len(self._grants)} tokens>"
@@ -110,13 +128,18 @@ class Authorizer:
                 state.knocked.set()
                 state.knocked = None
 
-    def learn(self, endpoint: Endpoint, response: Response) -> None:
+    def learn(self, scope: Scope, response: Response) -> None:
         """Takes from a server's answer how it wants to be asked."""
-        state = self._hosts.setdefault(endpoint, _Host())
+        state = self._hosts.setdefault(scope.endpoint, _Host())
+        state.known = True
         if response.status == 401:  # noqa: PLR2004 - HTTP's number for it
             header = response.header("WWW-Authenticate") or ""
             state.challenge = choose_challenge(parse_challenges(header))
-        state.known = True
+            asked_for = state.challenge.parameters.get("scope", "") if state.challenge else ""
+            if missing := missing_scopes(scope.names, asked_for):
+                self._asked_scopes[scope] = missing
+                while len(self._asked_scopes) > MAX_SCOPES:
+                    self._asked_scopes.popitem(last=False)
 
     def reject(self, scope: Scope, header: str | None) -> None:
         """Forgets what a registry refused, unless it was renewed meanwhile."""
@@ -135,10 +158,11 @@ class Authorizer:
         if challenge is None:
             return None
         while True:
-            grant = self._grants.get(scope)
-            if grant is not None and trio.current_time() < grant.expires_at:
-                return grant.header
-            flight = self._flights.get(scope)
+            grant, flight = self._grants.get(scope), self._flights.get(scope)
+            if grant is not None:
+                good_until = grant.renew_at if flight is None else grant.expires_at
+                if trio.current_time() < good_until:
+                    return grant.header
             if flight is None:
                 return await self._fly(scope, challenge)
             await flight.landed.wait()
@@ -152,13 +176,22 @@ class Authorizer:
         try:
             flight.grant = await self._obtain(scope, challenge)
         except ContentError as error:
-            flight.error = error
-            raise
+            flight.grant = self._extended(scope)
+            if flight.grant is None:
+                flight.error = error
+                raise
         finally:
             del self._flights[scope]
             flight.landed.set()
         self._keep(scope, flight.grant)
         return flight.grant.header
+
+    def _extended(self, scope: Scope) -> _Grant | None:
+        """What there is, though it could not be renewed; half of the time that is left to it, nobody tries that again."""
+        grant, now = self._grants.get(scope), trio.current_time()
+        if grant is None or grant.expires_at <= now:
+            return None
+        return replace(grant, renew_at=(now + grant.expires_at) / 2)
 
     def _keep(self, scope: Scope, grant: _Grant) -> None:
         self._grants[scope] = grant
@@ -168,49 +201,14 @@ class Authorizer:
     async def _obtain(self, scope: Scope, challenge: Challenge) -> _Grant:
         find = partial(find_credentials, scope.endpoint.login, path=docker_config_path())
         credentials = await trio.to_thread.run_sync(find)
-        basic = None if credentials is None else credentials.authorization
         if challenge.scheme == "basic":
-            return _Grant(basic, expires_at=0.0 if basic is None else float("inf"))
-        return await self._fetch_token(scope, challenge, basic)
-
-    async def _fetch_token(self, scope: Scope, challenge: Challenge, basic: str | None) -> _Grant:
+            basic = None if credentials is None else credentials.authorization
+            good_until = 0.0 if basic is None else math.inf
+            return _Grant(basic, good_until, good_until)
+        login = TokenLogin()
+        if credentials is not None:
+            login = TokenLogin(credentials.username, credentials.password)
         started = trio.current_time()
-        url = token_url(challenge, scopes=scope.names)
-        self._check_realm(scope, url)
-        headers = scope.endpoint.headers_for(url)
-        if basic is not None:
-            headers["Authorization"] = basic
-        connection = scope.endpoint.connection_to(url)
-        response = await self._transport.send(Request("GET", url, headers, connection=connection))
-        try:
-            if response.status != 200:  # noqa: PLR2004 - HTTP's number for it
-                raise _refusal(scope, await response.refusal(host=response.host))
-            token = parse_token(await response.read(MAX_TOKEN_ANSWER_BYTES))
-        finally:
-            await response.aclose()
-        if token is None:
-            raise BadResponseError(response.host, url=url, detail="no token in the answer")
-        self._counters.tokens_fetched += 1
-        usable = max(token.lifetime_seconds - _RENEW_EARLY_SECONDS, token.lifetime_seconds / 2)
-        return _Grant(f"Bearer {token.value}", started + usable)
-
-    def _check_realm(self, scope: Scope, url: str) -> None:
-        """Credentials go over plain HTTP only where the registry itself is spoken to that way."""
-        schemes = {urlsplit(scope.endpoint.base_url).scheme, "https"}
-        if resolve_url(url, url) is None:
-            detail = "the address of its token server is malformed"
-        elif urlsplit(url).scheme not in schemes:
-            detail = "its token server is not behind TLS"
-        else:
-            return
-        raise BadResponseError(scope.endpoint.login, detail=detail, retryable=False)
-
-
-def _refusal(scope: Scope, error: RegistryError) -> RegistryError:
-    """Who is refused a token logs in to the registry, not to its token server."""
-    if not isinstance(error, UnauthorizedError):
-        return error
-    detail = f"token server {error.host}: {error.detail}"
-    return UnauthorizedError(
-        scope.endpoint.login, status=error.status, code=error.code, detail=detail, url=error.url
-    )
+        names = (*scope.names, *self._asked_scopes.get(scope, ()))
+        token = await self._token_servers.fetch_token(scope.endpoint, challenge, names, login)
+        return _Grant.for_token(token, since=started)

@@ -233,7 +233,7 @@ class Exchange:
             response = await self._send(call, endpoint, url, authorization=header)
             if not endpoint.owns(url):
                 return response
-            self._authorizer.learn(endpoint, response)
+            self._authorizer.learn(call.scope(endpoint), response)
         if response.status != _UNAUTHORIZED:
             return response
         await response.discard()

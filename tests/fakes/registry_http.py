@@ -66,6 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._path = urlsplit(self.path).path
         self._query = parse_qs(urlsplit(self.path).query)
         self._kind = self._find_kind()
+        self._upload = b""
         size = int(self.headers.get("Content-Length") or 0)
         if size and self._fake.faults.take(self._kind, frozenset({Fault.UPLOAD_CUT})):
             self._cut_upload(self.rfile.read(size // 2))
@@ -106,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _is_admitted(self) -> bool:
         authorization = self.headers.get("Authorization", "")
         if self._state.require_login and self._user() is None:
-            return self._challenge('Basic realm="fake"')
+            return self._challenge(self._state.challenge or 'Basic realm="fake"')
         if not self._state.require_token:
             return True
         repository = self._path.removeprefix("/v2/").rpartition(
@@ -117,7 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
             return True
         realm = self._state.realm or f"http://{self._fake.host}/token"
         scope = f"repository:{repository}:{action}"
-        return self._challenge(f'Bearer realm="{realm}",service="fake",scope="{scope}"')
+        bearer = f'Bearer realm="{realm}",service="fake",scope="{scope}"'
+        return self._challenge((self._state.challenge or "{bearer}").replace("{bearer}", bearer))
 
     def _challenge(self, challenge: str) -> bool:
         self._send_error(401, "UNAUTHORIZED", {"WWW-Authenticate": challenge})
@@ -132,7 +134,11 @@ class _Handler(BaseHTTPRequestHandler):
         return name if self._state.users.get(name) == password else None
 
     def _do_token(self) -> None:
-        if self.headers.get("Authorization") and self._user() is None:
+        if status := self._state.token_statuses.get(self.command):
+            self._send_error(status, "UNSUPPORTED")
+            return
+        form = parse_qs(self._upload.decode())
+        if not self._may_have_token(form):
             self._send_error(401, "UNAUTHORIZED")
             return
         if self._fake.faults.take("token", frozenset({Fault.STALLED})):
@@ -140,10 +146,22 @@ class _Handler(BaseHTTPRequestHandler):
         if self._state.token_answer is not None:
             self._send(200, self._state.token_answer)
             return
-        answer: dict[str, object] = {"token": self._state.issue_token(self._query["scope"])}
+        scopes = form["scope"][0].split() if form else self._query["scope"]
+        answer: dict[str, object] = {"token": self._state.issue_token(scopes)}
         if self._state.token_lifetime_seconds is not None:
             answer["expires_in"] = self._state.token_lifetime_seconds
+        if self._state.gives_refresh_tokens:
+            answer["refresh_token"] = self._state.issue_identity_token()
         self._send(200, json.dumps(answer).encode())
+
+    def _may_have_token(self, form: dict[str, list[str]]) -> bool:
+        match form.get("grant_type"):
+            case None:
+                return not self.headers.get("Authorization") or self._user() is not None
+            case ["refresh_token"]:
+                return form["refresh_token"][0] in self._state.identity_tokens
+            case _:
+                return self._state.users.get(form["username"][0]) == form["password"][0]
 
     def _do_manifest(self, repository: str, name: str) -> None:
         if self.command == "PUT":
@@ -288,6 +306,9 @@ class _Handler(BaseHTTPRequestHandler):
                 authorization=self.headers.get("Authorization", ""),
                 status=status,
                 body_bytes=body_bytes,
+                grant=parse_qs(self._upload.decode()).get("grant_type", [""])[0]
+                if self._kind == "token"
+                else "",
                 user_agent=self.headers.get("User-Agent", ""),
                 namespace=self._query.get("ns", [""])[0],
             )

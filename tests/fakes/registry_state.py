@@ -40,6 +40,7 @@ class Record:
         path: the path, without its query.
         range: the ``Range`` header, or empty.
         authorization: the ``Authorization`` header, or empty.
+        grant: what a form to the token server asks by, or empty.
         status: what was answered; 0 where the connection was just closed.
         body_bytes: how many bytes of a body were sent.
         user_agent: who asked.
@@ -51,6 +52,7 @@ class Record:
     path: str
     range: str = ""
     authorization: str = ""
+    grant: str = ""
     status: int = 0
     body_bytes: int = 0
     user_agent: str = ""
@@ -130,6 +132,10 @@ class RegistryState:
     head_redirect_refused: bool = False
     realm: str | None = None
     token_answer: bytes | None = None
+    token_statuses: dict[str, int] = field(default_factory=dict)
+    gives_refresh_tokens: bool = False
+    identity_tokens: set[str] = field(default_factory=set)
+    challenge: str | None = None
     redirect_to: str | None = None
     upload_location: str | None = None
     claimed_digest: str | None = None
@@ -162,6 +168,14 @@ class RegistryState:
         with self.lock:
             self.tokens[token] = scopes
             self.scopes_asked.append(scopes)
+        return token
+
+    def issue_identity_token(self) -> str:
+        """A new identity token, in place of all others."""
+        token = self.next_name("identity")
+        with self.lock:
+            self.identity_tokens.clear()
+            self.identity_tokens.add(token)
         return token
 
     def is_allowed(self, authorization: str, repository: str, action: str) -> bool:

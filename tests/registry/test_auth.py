@@ -1,6 +1,4 @@
 import base64
-import json
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import given, strategies as st
@@ -8,11 +6,8 @@ from hypothesis import given, strategies as st
 from registry.auth import (
     Challenge,
     Credentials,
-    Token,
     choose_challenge,
     parse_challenges,
-    parse_token,
-    token_url,
 )
 
 _WORDS = st.from_regex(r"\A[a-z][a-z0-9]{0,8}\Z")
@@ -76,42 +71,6 @@ def test_a_token_is_better_than_a_password():
     assert choose_challenge((Challenge("bearer"), Challenge("digest"))) is None
 
 
-@pytest.mark.parametrize("realm", ["https://a.io/token", "https://a.io/token?x=1"])
-def test_tokens_are_asked_for_by_service_and_scope(realm):
-    url = token_url(
-        Challenge("bearer", {"realm": realm, "service": "a&b"}),
-        scopes=["repository:x:pull", "repository:y:pull"],
-    )
-    query = parse_qs(urlsplit(url).query)
-    assert query["service"] == ["a&b"]
-    assert query["scope"] == ["repository:x:pull", "repository:y:pull"]
-    assert "service" not in token_url(Challenge("bearer", {"realm": realm}), scopes=["s"])
-
-
-@pytest.mark.parametrize(
-    ("answer", "token"),
-    [
-        ({"token": "t", "expires_in": 300}, Token("t", 300.0)),
-        ({"access_token": "t"}, Token("t", 60.0)),
-        ({"token": "", "access_token": "t", "expires_in": None}, Token("t", 60.0)),
-        ({"token": "t", "expires_in": 1e30}, Token("t", 86400.0)),
-        ({"token": "t", "expires_in": -5}, Token("t", 0.0)),
-        ({"token": "t\r\nX-Evil: 1"}, None),
-        ({"token": "t" * 70_000}, None),
-        ({"token": 5}, None),
-        ({}, None),
-        ([], None),
-    ],
-)
-def test_what_token_servers_answer(answer, token):
-    assert parse_token(json.dumps(answer).encode()) == token
-
-
-@given(st.binary(max_size=40))
-def test_any_answer_can_be_read(body):
-    assert parse_token(body) is None
-
-
 @given(st.text(min_size=1).filter(lambda name: ":" not in name), st.text())
 def test_credentials_survive_their_header(username, password):
     credentials = Credentials(username, password)
@@ -124,4 +83,4 @@ def test_what_holds_no_credentials(text):
 
 
 def test_secrets_are_not_printed():
-    assert "secret" not in repr([Credentials("user", "secret"), Token("secret", 1.0)])
+    assert "secret" not in repr(Credentials("user", "secret"))

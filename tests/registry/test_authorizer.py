@@ -16,6 +16,7 @@ from registry.endpoints import Endpoint
 from registry.errors import (
     BadResponseError,
     CredentialsError,
+    RegistryError,
     UnauthorizedError,
 )
 from registry.reference import Repository
@@ -60,11 +61,69 @@ async def test_a_token_is_renewed_before_it_expires(fake, quick, mock_clock):
     digest = fake.add_blob("some/image", DATA)
     async with RegistryClient(quick) as client:
         await read_tail(client, repository_of(fake), digest)
-        for seconds, tokens in ((94, 1), (2, 2)):
+        for seconds, tokens in ((79, 1), (2, 2)):
             mock_clock.jump(seconds)
             await read_tail(client, repository_of(fake), digest)
             assert fake.count("token") == tokens
     assert [record.status for record in fake.requests].count(401) == 1
+
+
+async def test_a_token_that_cannot_be_renewed_is_used_until_it_expires(fake, quick, mock_clock):
+    fake.require_token = True
+    fake.state.token_lifetime_seconds = 100
+    digest = fake.add_blob("some/image", DATA)
+    async with RegistryClient(dataclasses.replace(quick, attempts=1)) as client:
+        await read_tail(client, repository_of(fake), digest)
+        fake.state.token_statuses["GET"] = 503
+        for seconds, asked in ((85, 2), (4, 2), (4, 3)):
+            mock_clock.jump(seconds)
+            await read_tail(client, repository_of(fake), digest)
+            assert fake.count("token") == asked
+        mock_clock.jump(3)
+        with pytest.raises(RegistryError, match="503"):
+            await read_tail(client, repository_of(fake), digest)
+
+
+async def test_while_one_renews_the_others_go_on(fake, quick, mock_clock):
+    fake.require_token = True
+    fake.state.token_lifetime_seconds = 100
+    digest = fake.add_blob("some/image", DATA)
+    async with RegistryClient(quick) as client:
+        await read_tail(client, repository_of(fake), digest)
+        mock_clock.jump(85)
+        fake.faults.inject(Fault.STALLED, kinds=("token",))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read_tail, client, repository_of(fake), digest)
+            await trio.to_thread.run_sync(fake.faults.wait_stalled)
+            await read_tail(client, repository_of(fake), digest)
+            assert fake.count("blob") == 3
+            fake.faults.clear()
+    assert (fake.count("token"), fake.count("blob")) == (2, 4)
+
+
+async def test_a_registry_may_want_other_scopes_than_its_paths_say(fake, quick):
+    fake.require_token = True
+    fake.state.challenge = '{bearer},scope="repository:library/mirrored:pull"'
+    digest = fake.add_blob("some/image", DATA)
+    async with RegistryClient(quick) as client:
+        await read_tail(client, repository_of(fake), digest)
+    assert fake.state.scopes_asked == [
+        ["repository:some/image:pull", "repository:library/mirrored:pull"]
+    ]
+
+
+async def test_credentials_that_change_are_used_with_the_next_token(fake, quick, docker_config):
+    fake.require_token = True
+    fake.state.users = {"user": "old"}
+    _log_in(docker_config, fake.host, "user:old")
+    digest = fake.add_blob("some/image", DATA)
+    async with RegistryClient(quick) as client:
+        await read_tail(client, repository_of(fake), digest)
+        fake.state.users = {"user": "new"}
+        _log_in(docker_config, fake.host, "user:new")
+        fake.revoke_tokens()
+        await read_tail(client, repository_of(fake), digest)
+    assert fake.count("token") == 2
 
 
 async def test_the_first_to_ask_for_a_token_may_give_up(fake, quick):
@@ -127,9 +186,10 @@ async def test_credentials_do_not_leave_tls_behind(quick):
     async with Transport(quick, counters) as transport:
         authorizer = Authorizer(transport, counters)
         endpoint = Endpoint("host.io", "https://host.io/v2/")
-        authorizer.learn(endpoint, _Refusal('Bearer realm="http://host.io/token"'))
+        scope = Scope(endpoint, Repository("host.io", "a"), Access.PULL)
+        authorizer.learn(scope, _Refusal('Bearer realm="http://host.io/token"'))
         with pytest.raises(BadResponseError, match="not behind TLS"):
-            await authorizer.authorization(Scope(endpoint, Repository("host.io", "a"), Access.PULL))
+            await authorizer.authorization(scope)
     assert counters.requests == 0
 
 

@@ -142,6 +142,7 @@ def _only_one(root: Path) -> Iterator[None]:
 
 def _start_logging(settings: ServerSettings, log: Path | None) -> None:
     log_to_stderr(LogLevel.INFO)  # until it is known better
+    faulthandler.register(signal.SIGUSR1)
     level = settings.read().log_level
     if log is None:
         set_level(level)

@@ -2,11 +2,13 @@
 
     cli.py           commands              daemon.py      the process that containerd calls
     service.py       gRPC, thin            status.py      domain errors as gRPC codes
+    grpc_server.py   its socket            watching.py    metrics, health and debugging over HTTP
     snapshots.py     the model: the ten operations on snapshots, without gRPC
     records.py       what is known of snapshots (sqlite)       directories.py   where they lie
     id_mapping.py    whose users a container has               former_mounts.py  what a former snapshotter left
     labels.py        where a layer comes from                  mounts.py        how containerd mounts it
-    filters.py       containerd's filter expressions
+    filters.py       containerd's filter expressions           verdicts.py      why layers are not lazy
+    image_status.py  what ``pyestargz status`` shows           metrics.py       what Prometheus is told
     layer_server.py  what is asked of the fs server            fs_client.py     how, over its socket
     fs_process.py    starting it, detached
     config.py        all settings    config_keys.py  the keys of the configuration file, and what each does here

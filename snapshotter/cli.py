@@ -18,6 +18,7 @@ from snapshotter.inspect_command import inspect
 from snapshotter.ls_command import ls
 from snapshotter.optimize_command import optimize
 from snapshotter.serve_command import serve
+from snapshotter.status_command import status
 from snapshotter.verify_command import verify
 
 
@@ -51,6 +52,7 @@ pyestargz.add_command(ls)
 pyestargz.add_command(cat)
 pyestargz.add_command(serve)
 pyestargz.add_command(config)
+pyestargz.add_command(status)
 pyestargz.add_command(completion)
 
 

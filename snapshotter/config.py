@@ -99,6 +99,16 @@ class ServeSettings:
         return self.root / "snapshotter"
 
     @property
+    def records_file(self) -> Path:
+        """What is known of snapshots."""
+        return self.snapshotter_root / "snapshots.db"
+
+    @property
+    def verdicts_file(self) -> Path:
+        """Why layers are not lazy."""
+        return self.snapshotter_root / "verdicts.db"
+
+    @property
     def fs_root(self) -> Path:
         """Where the fs server keeps layers."""
         return self.root / "stargz"

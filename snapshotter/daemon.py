@@ -4,13 +4,14 @@ import fcntl
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
-
-import grpc
+from functools import partial
+from importlib.metadata import version
+from typing import Any
 
 from fs.settings import write_settings
 from snapshotter.config import ServeSettings
@@ -18,20 +19,23 @@ from snapshotter.directories import SnapshotDirectories
 from snapshotter.errors import ConfigError, FsServerError, StartupError
 from snapshotter.fs_client import FsClient
 from snapshotter.fs_process import FsProcess, FsProcessSettings
+from snapshotter.grpc_server import serving_containerd
 from snapshotter.lazy_layers import LazyLayers
+from snapshotter.measured_layers import MeasuredLayerServer
+from snapshotter.metrics import DaemonMetrics
 from snapshotter.notify import notify, notify_reloading
 from snapshotter.overlay_probe import check_overlay
-from snapshotter.proto import snapshots_pb2_grpc
 from snapshotter.records import SnapshotRecords
 from snapshotter.service import SnapshotsService
 from snapshotter.signals import ReceivedSignals, received
 from snapshotter.snapshots import Snapshots
-from snapshotter.unix_socket import Process, is_listening, listening
+from snapshotter.unix_socket import Process, listening
+from snapshotter.verdicts import Verdicts
+from snapshotter.watching import watched
 
 _log = logging.getLogger(__name__)
 # Each waits at most for one layer to be opened; containerd asks for few at a time.
 _THREADS = 64
-_GRACE_SECONDS = 5.0
 _STOP_SECONDS = 20.0
 
 
@@ -58,11 +62,22 @@ def serve(settings: ServeSettings, read: Callable[[], ServeSettings]) -> int:
         if not fs_process.ensure_running():
             _reload_fs_server(settings)
         # Left in reverse: calls under way lose their fs server, end, and only then the database is closed.
-        records = stack.enter_context(SnapshotRecords(settings.snapshotter_root / "snapshots.db"))
+        records = stack.enter_context(SnapshotRecords(settings.records_file))
+        verdicts = stack.enter_context(Verdicts(settings.verdicts_file))
         threads = stack.enter_context(ThreadPoolExecutor(_THREADS, "containerd"))
         client = stack.enter_context(FsClient(settings.fs_socket, fs_process.ensure_running))
-        service = SnapshotsService(_repaired_snapshots(settings, records, client))
-        stack.enter_context(_listening(settings.address, service, threads))
+        # Who watches starts nothing.
+        watcher = stack.enter_context(FsClient(settings.fs_socket, lambda: False))
+        metrics = DaemonMetrics(watcher.served, verdicts.counts)
+        directories = SnapshotDirectories(settings.snapshotter_root)
+        server = MeasuredLayerServer(client, metrics.observe_mount)
+        layers = LazyLayers(records, directories, server)
+        snapshots = Snapshots(records, directories, layers, verdicts)
+        snapshots.repair()
+        service, observe = SnapshotsService(snapshots), metrics.observe_call
+        stack.enter_context(serving_containerd(settings.address, service, threads, observe))
+        variables = partial(_variables, settings, verdicts, records)
+        stack.enter_context(watched(settings, metrics, watcher.served, variables))
         _log.info("serving", extra={"fields": {"address": str(settings.address)}})
         notify("READY=1")
         number = _wait_for_end(signals, lambda: _reload(settings, read))
@@ -83,7 +98,7 @@ def stop(settings: ServeSettings) -> None:
     """
     with listening(settings.address) as daemon:
         if daemon is not None:
-            daemon.terminate()
+            daemon.send(signal.SIGTERM)
             _wait_until_gone(daemon)
     _stop_fs_server(settings)
 
@@ -123,14 +138,19 @@ def _reload_fs_server(settings: ServeSettings) -> None:
 def _stop_fs_server(settings: ServeSettings) -> None:
     with listening(settings.fs_socket) as server:
         if server is not None:
-            # One that does not answer is ending already, or never will: the wait tells.
-            with FsClient(settings.fs_socket, lambda: False) as client, suppress(FsServerError):
-                client.stop()
+            with FsClient(settings.fs_socket, lambda: False) as client:
+                try:
+                    client.stop()
+                except FsServerError:
+                    server.send(
+                        signal.SIGTERM
+                    )  # it is ending already, or its socket is out of order
             _wait_until_gone(server)
 
 
 def _wait_until_gone(process: Process) -> None:
     if not process.wait(timeout_seconds=_STOP_SECONDS):
+        process.send(signal.SIGUSR1)  # whereupon it logs where each of its threads is
         raise FsServerError(f"process {process.pid} does not end; its log may tell why")
 
 
@@ -166,39 +186,15 @@ def _owned_root(settings: ServeSettings) -> Iterator[None]:
         yield
 
 
-def _repaired_snapshots(
-    settings: ServeSettings, records: SnapshotRecords, client: FsClient
-) -> Snapshots:
-    directories = SnapshotDirectories(settings.snapshotter_root)
-    snapshots = Snapshots(records, directories, LazyLayers(records, directories, client))
-    snapshots.repair()
-    return snapshots
-
-
-@contextmanager
-def _listening(
-    address: Path, service: SnapshotsService, threads: ThreadPoolExecutor
-) -> Iterator[None]:
-    """Serves on a unix socket that only its owner may open."""
-    if is_listening(address):
-        raise StartupError(
-            f"another process listens on {address}", "stop it, or choose another --address"
-        )
-    if not address.parent.exists():
-        address.parent.mkdir(mode=0o700, parents=True)
-    address.unlink(missing_ok=True)
-    server = grpc.server(threads)
-    snapshots_pb2_grpc.add_SnapshotsServicer_to_server(service, server)  # type: ignore[no-untyped-call]
-    mask = os.umask(0o177)
-    try:
-        server.add_insecure_port(f"unix:{address}")
-    except RuntimeError as error:
-        raise StartupError(f"cannot listen on {address}", str(error)) from error
-    finally:
-        os.umask(mask)
-    server.start()
-    try:
-        yield
-    finally:
-        server.stop(_GRACE_SECONDS).wait()
-        address.unlink(missing_ok=True)
+def _variables(
+    settings: ServeSettings, verdicts: Verdicts, records: SnapshotRecords
+) -> dict[str, Any]:
+    """What ``/debug/vars`` shows."""
+    return {
+        "version": version("pyestargz"),
+        "address": settings.address,
+        "root": settings.root,
+        "verdicts": verdicts.counts(),
+        "snapshots": len(records.ids()),
+        "threads": threading.active_count(),
+    }

@@ -97,10 +97,7 @@ class FsClient:
         response: pb.StatusResponse = self._call_or_fail(
             self._control.Status, pb.StatusRequest(), timeout_seconds=_STATUS_SECONDS
         )
-        layers = (
-            ServedLayer(Digest.parse(layer.layer_digest), layer.present_bytes)
-            for layer in response.layers
-        )
+        layers = (_served(layer, response.mountpoint) for layer in response.layers)
         return {layer.layer_digest: layer for layer in layers}
 
     def reload(self) -> None:
@@ -143,6 +140,21 @@ class FsClient:
             if error.code() is not grpc.StatusCode.UNAVAILABLE or not self._ensure_running():
                 raise
         return method(request, timeout=timeout_seconds, wait_for_ready=True)
+
+
+def _served(layer: pb.LayerStatus, mountpoint: str) -> ServedLayer:
+    digest = Digest.parse(layer.layer_digest)
+    return ServedLayer(
+        layer_digest=digest,
+        present_bytes=layer.present_bytes,
+        content_bytes=layer.content_bytes,
+        blob_bytes=layer.blob_bytes,
+        fetched_bytes=layer.fetched_bytes,
+        requests=layer.requests,
+        verify_failures=layer.verify_failures,
+        last_error=layer.last_error,
+        directory=f"{mountpoint}/{digest.file_name}",
+    )
 
 
 def _reason(error: grpc.RpcError) -> str:

@@ -79,6 +79,11 @@ SOURCE_LABELS = frozenset(
 )
 
 
+def image_of(labels: Mapping[str, str]) -> str | None:
+    """The image that a layer was pulled with, if a client told."""
+    return next((labels[names.reference] for names in _SETS if names.reference in labels), None)
+
+
 def parse_source(labels: Mapping[str, str]) -> LayerSource | NotLazy:
     """Where the layer comes from, or why it cannot be served lazily."""
     if TOC_DIGEST not in labels:

@@ -11,14 +11,28 @@ from snapshotter.labels import LayerSource
 
 @dataclass(frozen=True, slots=True)
 class ServedLayer:
-    """One layer that can be read.
+    """One layer that can be read, and what it cost; only the fs server tells more than the first two.
 
     Attributes:
         present_bytes: File content that is verified and on disk.
+        content_bytes: All file content.
+        blob_bytes: Compressed size.
+        fetched_bytes: What was received, wrong bytes and the TOC included.
+        requests: How many it took.
+        verify_failures: How many chunks came with wrong content.
+        last_error: What failed last; empty if nothing did.
+        directory: Where it can be read.
     """
 
     layer_digest: Digest
     present_bytes: int
+    content_bytes: int = 0
+    blob_bytes: int = 0
+    fetched_bytes: int = 0
+    requests: int = 0
+    verify_failures: int = 0
+    last_error: str = ""
+    directory: str = ""
 
 
 class LayerServer(Protocol):

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -322,6 +322,21 @@ class SnapshotRecords:
         if parent.kind is not Kind.COMMITTED:
             raise InvalidRequestError("parent", name, "is not committed")
         return parent.id
+
+
+def read_records(path: Path) -> list[Record]:
+    """All snapshots in a database that another process may be writing; none if it is not there.
+
+    Raises:
+        RecordsError: it cannot be read.
+    """
+    if not path.exists():
+        return []
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            return [_record(row) for row in connection.execute(_SELECT + "ORDER BY s.id")]
+    except sqlite3.Error as error:
+        raise RecordsError(path, str(error)) from error
 
 
 def _record(row: tuple[Any, ...]) -> Record:

@@ -34,6 +34,7 @@ from snapshotter.labels import (
 from snapshotter.lazy_layers import LazyLayers
 from snapshotter.mounts import Kind, Mount, plan_mounts
 from snapshotter.records import Record, SnapshotRecords, Usage
+from snapshotter.verdicts import Verdict, Verdicts
 
 _log = logging.getLogger(__name__)
 
@@ -42,11 +43,16 @@ class Snapshots:
     """All snapshots under one root. Methods may be called from any thread."""
 
     def __init__(
-        self, records: SnapshotRecords, directories: SnapshotDirectories, layers: LazyLayers
+        self,
+        records: SnapshotRecords,
+        directories: SnapshotDirectories,
+        layers: LazyLayers,
+        verdicts: Verdicts,
     ) -> None:
         self._records = records
         self._directories = directories
         self._layers = layers
+        self._verdicts = verdicts
 
     def __repr__(self) -> str:
         return f"<Snapshots {self._records!r}>"
@@ -224,20 +230,35 @@ class Snapshots:
         source = parse_source(labels)
         try:
             if self._is_served(target, parent):
-                _tell_prepared(key, target)
+                self._tell_prepared(key, target)
                 return True
             if isinstance(source, NotLazy):
-                _tell_not_prepared(logging.INFO, key, source.reason)
+                self._tell_not_prepared(key, target, Verdict.NOT_ESTARGZ, source.reason)
                 return False
             self._attach_and_commit(source, target, key, parent, labels)
-        except (LayerUnavailableError, FsServerError) as error:
-            _tell_not_prepared(logging.WARNING, key, str(error))
+        except LayerUnavailableError as error:
+            self._tell_not_prepared(key, target, Verdict.UNAVAILABLE, str(error))
+            return False
+        except FsServerError as error:
+            self._tell_not_prepared(key, target, Verdict.NO_FS_SERVER, str(error))
             return False
         except _TargetTakenError:
-            _tell_not_prepared(logging.WARNING, key, f"{target} exists over another parent")
+            reason = f"{target} exists over another parent"
+            self._tell_not_prepared(key, target, Verdict.TARGET_TAKEN, reason)
             return False
-        _tell_prepared(key, target)
+        self._tell_prepared(key, target)
         return True
+
+    def _tell_prepared(self, key: str, target: str) -> None:
+        self._verdicts.note(Verdict.LAZY, target)
+        fields = {"key": key, "target": target, "remote-snapshot-prepared": "true"}
+        _log.info("prepared remote snapshot", extra={"fields": fields})
+
+    def _tell_not_prepared(self, key: str, target: str, verdict: Verdict, reason: str) -> None:
+        self._verdicts.note(verdict, target, reason)
+        level = logging.INFO if verdict is Verdict.NOT_ESTARGZ else logging.WARNING
+        fields = {"key": key, "remote-snapshot-prepared": "false", "error": reason}
+        _log.log(level, "failed to prepare remote snapshot", extra={"fields": fields})
 
     def _is_served(self, target: str, parent: str) -> bool:
         """Whether a target is committed, over that parent, and readable.
@@ -277,13 +298,3 @@ class Snapshots:
 
 class _TargetTakenError(Exception):
     """The target's name belongs to a snapshot that containerd could not use in its place."""
-
-
-def _tell_prepared(key: str, target: str) -> None:
-    fields = {"key": key, "target": target, "remote-snapshot-prepared": "true"}
-    _log.info("prepared remote snapshot", extra={"fields": fields})
-
-
-def _tell_not_prepared(level: int, key: str, reason: str) -> None:
-    fields = {"key": key, "remote-snapshot-prepared": "false", "error": reason}
-    _log.log(level, "failed to prepare remote snapshot", extra={"fields": fields})

@@ -43,10 +43,10 @@ class Process:
     def __repr__(self) -> str:
         return f"<Process {self.pid}>"
 
-    def terminate(self) -> None:
-        """Asks it to end; one that has ended is no error."""
+    def send(self, number: signal.Signals) -> None:
+        """Sends it a signal; one that has ended is no error."""
         try:
-            signal.pidfd_send_signal(self._descriptor, signal.SIGTERM)
+            signal.pidfd_send_signal(self._descriptor, number)
         except ProcessLookupError:
             return
 

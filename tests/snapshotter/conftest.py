@@ -1,6 +1,7 @@
 """A snapshotter over a fake layer server, called directly and through a real gRPC socket; and a real containerd."""
 
 import itertools
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from snapshotter.proto import snapshots_pb2_grpc
 from snapshotter.records import SnapshotRecords
 from snapshotter.service import SnapshotsService
 from snapshotter.snapshots import Snapshots
+from snapshotter.verdicts import Verdicts
 from tests.e2e.containerd import Containerd
 from tests.e2e.ctr import Ctr
 from tests.fakes.layer_server import FakeLayerServer
@@ -43,10 +45,23 @@ def site_in(root: Path) -> Iterator[Site]:
     """Snapshots over the state in a directory, as the daemon opens them."""
     directories = SnapshotDirectories(root / "snapshotter")
     layers = FakeLayerServer(root / "mnt")
-    with SnapshotRecords(root / "snapshotter" / "snapshots.db") as records:
-        snapshots = Snapshots(records, directories, LazyLayers(records, directories, layers))
+    state = root / "snapshotter"
+    with (
+        SnapshotRecords(state / "snapshots.db") as records,
+        Verdicts(state / "verdicts.db") as verdicts,
+    ):
+        lazy_layers = LazyLayers(records, directories, layers)
+        snapshots = Snapshots(records, directories, lazy_layers, verdicts)
         snapshots.repair()
         yield Site(snapshots, records, directories, layers, root / "work")
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
 
 
 @pytest.fixture

@@ -47,6 +47,13 @@ class Home:
         with grpc.insecure_channel(f"unix:{self.address}") as channel:
             yield RemoteSnapshots(channel)
 
+    def stop(self) -> None:
+        """Ends everything, which must succeed."""
+        done = self.run("--stop")
+        log = self.root / "fs.log"
+        told = log.read_text()[-10000:] if log.exists() else ""
+        assert (done.returncode, done.stderr) == (0, ""), told
+
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*options), capture_output=True, text=True, timeout=50, check=False

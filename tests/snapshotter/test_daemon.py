@@ -14,6 +14,7 @@ import grpc
 import pytest
 
 from fs.settings import read_settings
+from snapshotter.config import TcpAddress
 from snapshotter.mounts import Kind
 from snapshotter.unix_socket import is_listening
 from tests.e2e.leftovers import (
@@ -22,6 +23,7 @@ from tests.e2e.leftovers import (
 )
 from tests.snapshotter.daemon_home import Home, home_in
 from tests.snapshotter.lazy_images import lazy_labels
+from tests.snapshotter.test_http_endpoint import get_tcp
 
 pytestmark = pytest.mark.fuse
 
@@ -57,7 +59,7 @@ def test_ending_the_daemon_leaves_everything_mounted(home: Home) -> None:
     with home.serving(), home.snapshots() as snapshots:
         assert snapshots.stat("active") == before
         assert mounts_under(home.directory) == mounts
-    assert home.run("--stop").returncode == 0
+    home.stop()
 
 
 def test_a_killed_daemon_is_succeeded(home: Home) -> None:
@@ -67,7 +69,7 @@ def test_a_killed_daemon_is_succeeded(home: Home) -> None:
         assert home.address.exists()
         with home.serving(), home.snapshots() as snapshots:
             assert list(snapshots.walk()) == []
-        assert home.run("--stop").returncode == 0
+        home.stop()
 
 
 def test_stop_ends_all_and_leaves_nothing(home: Home) -> None:
@@ -77,7 +79,7 @@ def test_stop_ends_all_and_leaves_nothing(home: Home) -> None:
         assert daemon.wait(timeout=30) == 0
         assert processes_under(home.root) == {}
         assert mounts_under(home.directory) == []
-    assert home.run("--stop").returncode == 0
+    home.stop()
 
 
 def test_an_interrupt_ends_all_and_leaves_nothing(home: Home) -> None:
@@ -106,7 +108,20 @@ def test_the_configuration_is_read_again(home: Home) -> None:
     errors = [line["error"] for line in lines if line["level"] == "error"]
     assert errors == [f"{config}: noprefetch must be true or false, not 1"]
     assert (home.root / "fs.log").read_text().count("settings read again") == 2
-    assert home.run("--stop").returncode == 0
+    home.stop()
+
+
+def test_it_can_be_watched(home: Home, unused_port: int) -> None:
+    config = home.directory / "config.toml"
+    config.write_text(f'metrics_address = "127.0.0.1:{unused_port}"\n')
+    address = TcpAddress("127.0.0.1", unused_port)
+    with home.serving(f"--config={config}"), home.snapshots() as snapshots:
+        snapshots.prepare("a", "", {})
+        status, _, metrics = get_tcp(address, "/metrics")
+        assert status == 200
+        assert b'pyestargz_call_duration_seconds_count{code="OK",method="Prepare"} 1.0' in metrics
+        assert get_tcp(address, "/healthz")[0] == 200
+    home.stop()
 
 
 def test_in_the_foreground_all_end_together(home: Home) -> None:
@@ -119,7 +134,7 @@ def test_in_the_foreground_all_end_together(home: Home) -> None:
 @contextmanager
 def listening_ended(home: Home) -> Iterator[None]:
     """The fs server may still be ending when the daemon has ended; --stop waits for it."""
-    assert home.run("--stop").returncode == 0
+    home.stop()
     assert processes_under(home.root) == {}
     yield
 
@@ -165,4 +180,4 @@ def test_ending_does_not_wait_for_a_registry(home: Home) -> None:
     assert home.notifications.recv(100) == b"STOPPING=1"
     with home.serving(), home.snapshots() as snapshots:
         assert [record.name for record in snapshots.walk()] in ([], ["extract"])
-        assert home.run("--stop").returncode == 0
+        home.stop()

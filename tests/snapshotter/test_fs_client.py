@@ -43,7 +43,10 @@ class Control(control_pb2_grpc.ControlServicer):
     def Status(self, request: pb.StatusRequest, context: grpc.ServicerContext) -> pb.StatusResponse:  # noqa: N802
         self._fail_if_told(context)
         return pb.StatusResponse(
-            layers=[pb.LayerStatus(layer_digest=str(LAYER), present_bytes=123)]
+            mountpoint="/mnt",
+            layers=[
+                pb.LayerStatus(layer_digest=str(LAYER), present_bytes=123, last_error="it rained")
+            ],
         )
 
     def Stop(self, request: pb.StopRequest, context: grpc.ServicerContext) -> pb.StopResponse:  # noqa: N802
@@ -125,7 +128,8 @@ def test_settings_are_read_again(client: FsClient, server: Server) -> None:
 def test_detaching_asking_and_stopping(client: FsClient, server: Server) -> None:
     client.detach(LAYER)
     assert server.control.detached == [str(LAYER)]
-    assert client.served() == {LAYER: ServedLayer(LAYER, 123)}
+    served = ServedLayer(LAYER, 123, directory=f"/mnt/{LAYER.file_name}", last_error="it rained")
+    assert client.served() == {LAYER: served}
     client.stop()
     assert server.control.stopped
 

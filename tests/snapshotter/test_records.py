@@ -25,7 +25,7 @@ from snapshotter.errors import (
     SnapshotStateError,
 )
 from snapshotter.mounts import Kind
-from snapshotter.records import SnapshotRecords, Usage
+from snapshotter.records import SnapshotRecords, Usage, read_records
 
 LABELS = st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3)
 
@@ -211,3 +211,14 @@ def _without_empty(labels: dict[str, str]) -> dict[str, str]:
 
 TestAsADictionary = AsADictionary.TestCase
 TestAsADictionary.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+
+
+def test_records_can_be_read_beside_their_writer(tmp_path: Path) -> None:
+    path = tmp_path / "snapshots.db"
+    assert read_records(path) == []
+    with SnapshotRecords(path) as records:
+        made = records.create(Kind.ACTIVE, "a", "", {"x": "y"})
+        assert read_records(path) == [made]
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(RecordsError):
+        read_records(path)

@@ -1,6 +1,7 @@
 """Who listens, and waiting for its end."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -57,10 +58,10 @@ def test_another_process_is_ended(path: Path) -> None:
             with listening(path) as process:
                 assert process is not None
                 assert process.pid == child.pid
-                process.terminate()
+                process.send(signal.SIGTERM)
                 assert process.wait(timeout_seconds=20)
                 child.wait(timeout=20)
-                process.terminate()
+                process.send(signal.SIGTERM)
         finally:
             child.kill()
     assert not is_listening(path)

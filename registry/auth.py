@@ -1,9 +1,8 @@
 """How registries ask for credentials (RFC 9110 section 11, and the distribution project's token scheme). Without I/O."""
 
-import base64
 import re
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final
 
 MAX_CHALLENGE_CHARACTERS: Final = 8 << 10
 
@@ -20,31 +19,6 @@ class Challenge:
 
     scheme: str
     parameters: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """A user's name and password; never printed."""
-
-    username: str = field(repr=False)
-    password: str = field(repr=False)
-
-    @classmethod
-    def from_base64(cls, text: str) -> Self | None:
-        """Reads ``base64(username:password)``, as docker keeps it; None where it is not that."""
-        try:
-            username, colon, password = (
-                base64.b64decode(text, validate=True).decode().partition(":")
-            )
-        except ValueError:
-            return None
-        return cls(username, password) if colon and username else None
-
-    @property
-    def authorization(self) -> str:
-        """The value of an ``Authorization`` header."""
-        pair = f"{self.username}:{self.password}".encode()
-        return f"Basic {base64.b64encode(pair).decode('ascii')}"
 
 
 def parse_challenges(header: str) -> tuple[Challenge, ...]:

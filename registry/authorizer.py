@@ -14,22 +14,24 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import partial
 from typing import Final, Self
 
 import trio
 
 from registry.auth import Challenge, choose_challenge, parse_challenges
 from registry.counters import Counters
-from registry.credentials import docker_config_path, find_credentials
+from registry.credential_chain import CredentialChain
+from registry.credentials import CredentialQuestion, Credentials, SecretKind
 from registry.endpoints import Endpoint
-from registry.errors import ContentError
+from registry.errors import ContentError, CredentialsError, UnauthorizedError
 from registry.reference import Repository
 from registry.token_requests import Token, TokenLogin, missing_scopes
 from registry.tokens import TokenServers
 from registry.transport import Response, Transport
 
 MAX_SCOPES: Final = 1024
+# So many sources of credentials are tried at most, one after the other was refused.
+MAX_REFUSALS: Final = 4
 _MAX_RENEWAL_SECONDS: Final = 60.0
 _RENEWAL_SHARE: Final = 0.2
 _MAX_MARGIN_SECONDS: Final = 5.0
@@ -63,11 +65,22 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class _Grant:
-    """An ``Authorization`` header's value (None: go without one), when to renew it, and how long it is good."""
+    """An ``Authorization`` header's value (None: go without one), when to renew it, and how long it is good.
+
+    ``credentials`` are there where the header is made of them, and not of a token that they were traded for.
+    """
 
     header: str | None = field(repr=False)
     renew_at: float
     expires_at: float
+    credentials: Credentials | None = None
+
+    @classmethod
+    def for_credentials(cls, credentials: Credentials | None) -> Self:
+        """What credentials are good for that are sent as they are: until they are refused."""
+        header = None if credentials is None else credentials.authorization
+        good_until = 0.0 if header is None else math.inf
+        return cls(header, good_until, good_until, credentials)
 
     @classmethod
     def for_token(cls, token: Token, *, since: float) -> Self:
@@ -96,12 +109,14 @@ class _Host:
     known: bool = False
     challenge: Challenge | None = None
     knocked: trio.Event | None = None
+    problems: tuple[CredentialsError, ...] = ()
 
 
 class Authorizer:
     """All tokens of one client. Belongs to one trio run; between its awaits a task owns the tables."""
 
-    def __init__(self, transport: Transport, counters: Counters) -> None:
+    def __init__(self, transport: Transport, chain: CredentialChain, counters: Counters) -> None:
+        self._chain = chain
         self._token_servers = TokenServers(transport, counters)
         self._hosts: dict[Endpoint, _Host] = {}
         self._grants: dict[Scope, _Grant] = {}
@@ -146,12 +161,17 @@ class Authorizer:
         grant = self._grants.get(scope)
         if grant is not None and grant.header == header:
             del self._grants[scope]
+            if grant.credentials is not None:
+                self._chain.reject(_question(scope), grant.credentials)
+
+    def problems(self, endpoint: Endpoint) -> tuple[CredentialsError, ...]:
+        """The sources that could not be asked when credentials for an endpoint were wanted the last time."""
+        return self._hosts.setdefault(endpoint, _Host()).problems
 
     async def authorization(self, scope: Scope) -> str | None:
         """The ``Authorization`` header's value for a scope; None where the registry wants none, or none is at hand.
 
         Raises:
-            CredentialsError: the docker configuration is broken.
             RegistryError: the token server refused, or failed.
         """
         challenge = self._hosts.setdefault(scope.endpoint, _Host()).challenge
@@ -199,16 +219,42 @@ class Authorizer:
             del self._grants[min(self._grants, key=lambda kept: self._grants[kept].expires_at)]
 
     async def _obtain(self, scope: Scope, challenge: Challenge) -> _Grant:
-        find = partial(find_credentials, scope.endpoint.login, path=docker_config_path())
-        credentials = await trio.to_thread.run_sync(find)
-        if challenge.scheme == "basic":
-            basic = None if credentials is None else credentials.authorization
-            good_until = 0.0 if basic is None else math.inf
-            return _Grant(basic, good_until, good_until)
-        login = TokenLogin()
-        if credentials is not None:
-            login = TokenLogin(credentials.username, credentials.password)
+        refused: list[Credentials] = []
+        while True:
+            credentials = await self._find_credentials(scope)
+            kind = None if credentials is None else credentials.kind
+            if challenge.scheme == "basic" or kind is SecretKind.REGISTRY_TOKEN:
+                return _Grant.for_credentials(credentials)
+            try:
+                return await self._fetch_token(scope, challenge, _login(credentials))
+            except UnauthorizedError as error:
+                if credentials is None or credentials in refused or len(refused) >= MAX_REFUSALS:
+                    raise error.without(self.problems(scope.endpoint)) from error
+                refused.append(credentials)
+                self._chain.reject(_question(scope), credentials)
+
+    async def _find_credentials(self, scope: Scope) -> Credentials | None:
+        # A program may be asked, and who gives up need not wait for it.
+        found = await trio.to_thread.run_sync(
+            self._chain.find, _question(scope), abandon_on_cancel=True
+        )
+        self._hosts.setdefault(scope.endpoint, _Host()).problems = found.problems
+        return found.credentials
+
+    async def _fetch_token(self, scope: Scope, challenge: Challenge, login: TokenLogin) -> _Grant:
         started = trio.current_time()
         names = (*scope.names, *self._asked_scopes.get(scope, ()))
         token = await self._token_servers.fetch_token(scope.endpoint, challenge, names, login)
         return _Grant.for_token(token, since=started)
+
+
+def _question(scope: Scope) -> CredentialQuestion:
+    return CredentialQuestion(scope.endpoint.login, scope.repository)
+
+
+def _login(credentials: Credentials | None) -> TokenLogin:
+    if credentials is None:
+        return TokenLogin()
+    if credentials.kind is SecretKind.IDENTITY_TOKEN:
+        return TokenLogin(identity_token=credentials.secret)
+    return TokenLogin(credentials.username, credentials.secret)

@@ -20,13 +20,16 @@ from typing import Final, Self
 
 from registry.authorizer import Access, Authorizer
 from registry.counters import ClientStatistics, Counters
+from registry.credential_chain import CredentialChain, make_chain
 from registry.digest import Digest
 from registry.endpoint_health import EndpointState
 from registry.endpoints import Capability
 from registry.errors import BadResponseError, InvalidDigestError, InvalidReferenceError
 from registry.exchange import Call, Exchange
 from registry.host_lookup import HostLookup
+from registry.kubernetes_secrets import KubernetesSecrets
 from registry.manifest import INDEX_TYPES, MANIFEST_TYPES, RawManifest
+from registry.passed_credentials import PassedCredentials
 from registry.ranges import BlobRange
 from registry.reading import BlobReading, find_blob_size, read_tail
 from registry.reference import Repository, is_tag
@@ -48,15 +51,23 @@ _ACCEPT: Final = ", ".join(sorted(MANIFEST_TYPES | INDEX_TYPES))
 class RegistryClient:
     """Speaks to every registry there is, through one pool of connections; an async context manager on trio.
 
-    All methods raise ``RegistryError`` and its subclasses, ``CredentialsError`` where a registry wants credentials
-    and the docker configuration is broken, and ``HostsError`` where a file about the registry's hosts is.
+    All methods raise ``RegistryError`` and its subclasses, and ``HostsError`` where a file about the registry's hosts is broken.
+
+    Attributes:
+        passed_credentials: what others hand us for images; anybody may put something in.
+        kubernetes_secrets: image pull secrets; anybody may put something in.
     """
 
     def __init__(self, settings: ClientSettings | None = None) -> None:
         self._settings = settings or ClientSettings()
         self._counters = Counters()
         self._transport = Transport(self._settings, self._counters)
-        authorizer = Authorizer(self._transport, self._counters)
+        self.passed_credentials = PassedCredentials()
+        self.kubernetes_secrets = KubernetesSecrets()
+        self._chain = make_chain(
+            self._settings.credentials, self.passed_credentials, self.kubernetes_secrets
+        )
+        authorizer = Authorizer(self._transport, self._chain, self._counters)
         self._exchange = Exchange(self._settings, self._transport, authorizer, self._counters)
 
     async def __aenter__(self) -> Self:
@@ -78,6 +89,11 @@ class RegistryClient:
     def hosts(self) -> HostLookup:
         """Which endpoints registries have."""
         return self._exchange.hosts
+
+    @property
+    def credentials(self) -> CredentialChain:
+        """Who knows credentials."""
+        return self._chain
 
     def endpoint_states(self) -> tuple[EndpointState, ...]:
         """The endpoints that failed lately and are asked last for a while."""

@@ -1,93 +1,82 @@
-"""Credentials, as ``docker login`` leaves them: ``auths`` in ``$DOCKER_CONFIG/config.json`` or ``~/.docker/config.json``.
+"""Who we are to a registry: values, and how one chain of sources is asked. Without I/O of its own.
 
-The file is read each time credentials are wanted, so that a login takes effect at once. Credential helpers are not run.
+Secrets appear in no ``repr`` and in no error; what is told everywhere is the ``origin``, where credentials are from.
 """
 
-import os
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Final
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol, Self
 
-import msgspec
-
-from registry.auth import Credentials
 from registry.errors import CredentialsError
-
-MAX_CONFIG_BYTES: Final = 1 << 20
-
-_DOCKER_HUB: Final = ("docker.io", "index.docker.io", "registry-1.docker.io")
+from registry.reference import Repository
 
 
-class _Auth(msgspec.Struct):
-    auth: str = ""
-    username: str = ""
-    password: str = ""
+class SecretKind(Enum):
+    """What a secret is, and so what may be done with it."""
 
-    def __repr__(self) -> str:
-        return "<_Auth>"
-
-
-class _Config(msgspec.Struct):
-    auths: dict[str, _Auth] = {}
+    PASSWORD = "password"  # noqa: S105 - a word, no password
+    IDENTITY_TOKEN = "identity token"  # noqa: S105 - traded for tokens at the token server (OAuth's refresh token)
+    REGISTRY_TOKEN = "registry token"  # noqa: S105 - sent to the registry as it is
 
 
-def docker_config_path(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where docker keeps its configuration."""
-    directory = environment.get("DOCKER_CONFIG")
-    return (
-        Path(directory) if directory else Path(environment.get("HOME") or "/root") / ".docker"
-    ) / "config.json"
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A user's name and secret, or a token alone; never printed.
 
-
-def find_credentials(host: str, *, path: Path) -> Credentials | None:
-    """The credentials for a registry host (with its port), or None where there are none. Blocks on the disk.
-
-    Raises:
-        CredentialsError: the file exists but cannot be read or understood.
+    Attributes:
+        origin: where they are from, for people.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_CONFIG_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise CredentialsError(path, error.strerror or "cannot be read") from None
-    return choose_credentials(host, _parse_config(path, raw))
+
+    username: str = field(repr=False)
+    secret: str = field(repr=False)
+    kind: SecretKind = SecretKind.PASSWORD
+    origin: str = field(default="", compare=False)
+
+    @classmethod
+    def from_base64(cls, text: str, *, origin: str = "") -> Self | None:
+        """Reads ``base64(username:password)``, as docker keeps it; None where it is not that."""
+        try:
+            username, colon, password = (
+                base64.b64decode(text, validate=True).decode().partition(":")
+            )
+        except ValueError:
+            return None
+        # Old versions of docker left zero bytes behind passwords.
+        return cls(username, password.strip("\0"), origin=origin) if colon and username else None
+
+    @property
+    def authorization(self) -> str | None:
+        """The value of an ``Authorization`` header; None for what is only traded for tokens."""
+        match self.kind:
+            case SecretKind.PASSWORD:
+                pair = f"{self.username}:{self.secret}".encode()
+                return f"Basic {base64.b64encode(pair).decode('ascii')}"
+            case SecretKind.REGISTRY_TOKEN:
+                return f"Bearer {self.secret}"
+            case SecretKind.IDENTITY_TOKEN:
+                return None
 
 
-def choose_credentials(host: str, entries: Mapping[str, Credentials]) -> Credentials | None:
-    """The entry for a host; docker writes keys as hosts, and older ones as URLs."""
-    names = _DOCKER_HUB if host in _DOCKER_HUB else (host,)
-    for key, credentials in entries.items():
-        if _host_of_key(key) in names:
-            return credentials
-    return None
+@dataclass(frozen=True, slots=True)
+class CredentialQuestion:
+    """For what credentials are wanted.
+
+    Attributes:
+        host: the server they are sent to: the registry as images name it, or a mirror.
+        repository: the image that is read there.
+    """
+
+    host: str
+    repository: Repository
 
 
-def _parse_config(path: Path, raw: bytes) -> dict[str, Credentials]:
-    if len(raw) > MAX_CONFIG_BYTES:
-        raise CredentialsError(path, "it is too large")
-    try:
-        config = msgspec.json.decode(raw or b"{}", type=_Config)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # The decoder's message may quote what it stumbled over.
-        raise CredentialsError(path, "it is not a docker configuration in JSON") from None
-    entries = {}
-    for key, entry in config.auths.items():
-        credentials = _entry_credentials(entry)
-        if credentials is not None:
-            entries[key] = credentials
-    return entries
+class CredentialSource(Protocol):
+    """Something that may know credentials. Asked from any thread; may block, for a limited time."""
 
+    def offers(self, question: CredentialQuestion) -> Iterator[Credentials | CredentialsError]:
+        """What is known, the best first, and what is wrong with the source.
 
-def _entry_credentials(entry: _Auth) -> Credentials | None:
-    if entry.auth:
-        return Credentials.from_base64(entry.auth)
-    if entry.username and entry.password:
-        return Credentials(entry.username, entry.password)
-    return None
-
-
-def _host_of_key(key: str) -> str:
-    _, separator, rest = key.partition("://")
-    return (rest if separator else key).partition("/")[0]
+        The next one is asked for only where those before were refused; so what costs time may come later.
+        """

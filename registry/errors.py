@@ -52,6 +52,7 @@ class RegistryError(ContentError):
         retryable: whether the same request may well succeed a little later.
         retry_after_seconds: how long the registry asked us to wait, if it did.
         others: why the other endpoints of the same registry did not help.
+        passed_over: sources of credentials that could not be asked, where credentials were wanted.
     """
 
     problem: ClassVar[str] = "failed at"
@@ -77,6 +78,7 @@ class RegistryError(ContentError):
         self.retryable = self.retryable_by_default if retryable is None else retryable
         self.retry_after_seconds = retry_after_seconds
         self.others: tuple[RegistryError, ...] = ()
+        self.passed_over: tuple[CredentialsError, ...] = ()
         super().__init__(host, status, self.code, self.detail)
 
     def __str__(self) -> str:
@@ -84,7 +86,9 @@ class RegistryError(ContentError):
         what = f"registry {self.host} {self.problem}"
         mirrors = ", ".join(error.reason() for error in self.others)
         others = f"; its other endpoints failed too: {mirrors}" if mirrors else ""
-        return f"{what} {self._subject()}({said or 'no details'}): {self.advice_text()}{others}"
+        sources = "; ".join(str(error) for error in self.passed_over)
+        notes = f"{others}; {sources}" if sources else others
+        return f"{what} {self._subject()}({said or 'no details'}): {self.advice_text()}{notes}"
 
     def reason(self) -> str:
         """Who failed, and what it said, in short."""
@@ -93,6 +97,17 @@ class RegistryError(ContentError):
 
     def after(self, others: "tuple[RegistryError, ...]", *, retryable: bool) -> "RegistryError":
         """The same error, with what the other endpoints of the same registry said."""
+        copy = self._copy(retryable=retryable)
+        copy.others = others
+        return copy
+
+    def without(self, problems: "tuple[CredentialsError, ...]") -> "RegistryError":
+        """The same error, with the sources of credentials that could not be asked."""
+        copy = self._copy(retryable=self.retryable)
+        copy.passed_over = problems
+        return copy
+
+    def _copy(self, *, retryable: bool) -> "RegistryError":
         copy = type(self)(
             self.host,
             status=self.status,
@@ -102,7 +117,8 @@ class RegistryError(ContentError):
             retryable=retryable,
             retry_after_seconds=self.retry_after_seconds,
         )
-        copy.others = others
+        copy.others = self.others
+        copy.passed_over = self.passed_over
         copy.__cause__ = self.__cause__
         return copy
 
@@ -169,17 +185,20 @@ class BadResponseError(RegistryError):
 
 
 class CredentialsError(ContentError):
-    """The docker configuration exists but cannot be used."""
+    """A source of credentials is there but cannot be used.
 
-    def __init__(self, path: Path, reason: str) -> None:
-        self.path = path
+    Attributes:
+        source: the file, program or secret.
+        reason: why.
+    """
+
+    def __init__(self, source: Path | str, reason: str) -> None:
+        self.source = one_line(str(source))
         self.reason = one_line(reason)
-        super().__init__(path, reason)
+        super().__init__(self.source, self.reason)
 
     def __str__(self) -> str:
-        return (
-            f"cannot take credentials from {self.path} ({self.reason}): repair or remove the file"
-        )
+        return f"cannot take credentials from {self.source} ({self.reason}): repair or remove it"
 
 
 class HostsError(ContentError):

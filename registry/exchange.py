@@ -13,12 +13,12 @@ from typing import Final, TypeVar
 
 import trio
 
-from registry.authorizer import Access, Authorizer, Scope
+from registry.authorizer import MAX_REFUSALS, Access, Authorizer, Scope
 from registry.counters import Counters
 from registry.digest import Digest
 from registry.endpoint_health import EndpointHealth, EndpointState, join_failures
 from registry.endpoints import Capability, Endpoint
-from registry.errors import BadResponseError, RegistryError, UnreachableError
+from registry.errors import BadResponseError, RegistryError, UnauthorizedError, UnreachableError
 from registry.host_lookup import HostLookup
 from registry.hosts import resolve_url
 from registry.pace import Pace
@@ -131,7 +131,6 @@ class Exchange:
         """Asks one endpoint after the other, and holds the first good answer open; it has one of the expected statuses.
 
         Raises:
-            CredentialsError: the docker configuration is broken.
             HostsError: how the registry is reached is configured wrongly.
             RegistryError: there was no answer, or no good one.
         """
@@ -234,14 +233,17 @@ class Exchange:
             if not endpoint.owns(url):
                 return response
             self._authorizer.learn(call.scope(endpoint), response)
-        if response.status != _UNAUTHORIZED:
-            return response
-        await response.discard()
-        self._authorizer.reject(call.scope(endpoint), header)
-        renewed = await self._authorization(call, endpoint, url)
-        if renewed is None or renewed == header:
-            return response
-        return await self._send(call, endpoint, url, authorization=renewed)
+        for _ in range(MAX_REFUSALS):
+            if response.status != _UNAUTHORIZED:
+                break
+            await response.discard()
+            self._authorizer.reject(call.scope(endpoint), header)
+            renewed = await self._authorization(call, endpoint, url)
+            if renewed is None or renewed == header:
+                break
+            header = renewed
+            response = await self._send(call, endpoint, url, authorization=header)
+        return response
 
     async def _follow(
         self, call: Call, endpoint: Endpoint, response: Response, *, hops: int
@@ -274,7 +276,10 @@ class Exchange:
     async def _refusal(self, endpoint: Endpoint, response: Response) -> RegistryError:
         redirected = not endpoint.owns(response.url)
         host = response.host if redirected else endpoint.login
-        return await response.refusal(host=host, redirected=redirected)
+        error = await response.refusal(host=host, redirected=redirected)
+        if not isinstance(error, UnauthorizedError):
+            return error
+        return error.without(self._authorizer.problems(endpoint))
 
     def _remember(self, call: Call, endpoint: Endpoint, response: Response) -> None:
         if call.blob is None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from registry.credential_settings import CredentialSettings
 from registry.host_settings import HostSettings
 from registry.manifest import MAX_MANIFEST_BYTES
 from registry.proxies import ProxySettings
@@ -26,6 +27,7 @@ class ClientSettings:
         max_connections: how many connections may be open at a time.
         plain_http_hosts: hosts (with their ports) spoken to without TLS. Loopback hosts always are, as containerd does.
         hosts: where mirrors, certificates and the like are configured.
+        credentials: where credentials are looked for.
         proxies: what requests go through; None: what the environment says.
     """
 
@@ -43,6 +45,7 @@ class ClientSettings:
     max_connections: int = 128
     plain_http_hosts: frozenset[str] = frozenset()
     hosts: HostSettings = field(default_factory=HostSettings)
+    credentials: CredentialSettings = field(default_factory=CredentialSettings)
     proxies: ProxySettings | None = None
 
     def __post_init__(self) -> None:

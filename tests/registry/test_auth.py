@@ -1,11 +1,8 @@
-import base64
-
 import pytest
 from hypothesis import given, strategies as st
 
 from registry.auth import (
     Challenge,
-    Credentials,
     choose_challenge,
     parse_challenges,
 )
@@ -69,18 +66,3 @@ def test_a_token_is_better_than_a_password():
     assert choose_challenge((basic, bearer)) is bearer
     assert choose_challenge((Challenge("digest"), basic)) is basic
     assert choose_challenge((Challenge("bearer"), Challenge("digest"))) is None
-
-
-@given(st.text(min_size=1).filter(lambda name: ":" not in name), st.text())
-def test_credentials_survive_their_header(username, password):
-    credentials = Credentials(username, password)
-    assert Credentials.from_base64(credentials.authorization.removeprefix("Basic ")) == credentials
-
-
-@pytest.mark.parametrize("text", ["", "!", base64.b64encode(b"no colon").decode(), "OnB3"])
-def test_what_holds_no_credentials(text):
-    assert Credentials.from_base64(text) is None
-
-
-def test_secrets_are_not_printed():
-    assert "secret" not in repr(Credentials("user", "secret"))

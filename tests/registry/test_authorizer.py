@@ -11,11 +11,12 @@ import trio.testing
 from registry.authorizer import Access, Authorizer, Scope
 from registry.client import RegistryClient
 from registry.counters import Counters
+from registry.credential_chain import CredentialChain
+from registry.credentials import Credentials
 from registry.digest import Digest
 from registry.endpoints import Endpoint
 from registry.errors import (
     BadResponseError,
-    CredentialsError,
     RegistryError,
     UnauthorizedError,
 )
@@ -184,7 +185,7 @@ async def test_a_token_server_that_fails_is_asked_again(fake, quick):
 async def test_credentials_do_not_leave_tls_behind(quick):
     counters = Counters()
     async with Transport(quick, counters) as transport:
-        authorizer = Authorizer(transport, counters)
+        authorizer = Authorizer(transport, CredentialChain(()), counters)
         endpoint = Endpoint("host.io", "https://host.io/v2/")
         scope = Scope(endpoint, Repository("host.io", "a"), Access.PULL)
         authorizer.learn(scope, _Refusal('Bearer realm="http://host.io/token"'))
@@ -240,12 +241,37 @@ async def test_wrong_credentials_are_refused_without_saying_them(fake, quick, do
     assert "hunter2" not in f"{caught.value}{caught.value!r}{vars(caught.value)}"
 
 
-async def test_a_broken_docker_configuration_is_told(fake, quick, docker_config):
+async def test_what_could_not_be_asked_for_credentials_is_told_where_access_is_refused(
+    fake, quick, docker_config
+):
     fake.require_token = True
+    fake.state.users = {"user": "secret"}
     docker_config.write_text("{")
+    digest = fake.add_blob("some/image", DATA)
     async with RegistryClient(quick) as client:
-        with pytest.raises(CredentialsError, match="repair or remove"):
-            await client.blob_exists(repository_of(fake), Digest.of(b""))
+        await read_tail(client, repository_of(fake), digest)  # everybody may read
+    fake.require_token, fake.state.require_login = False, True
+    async with RegistryClient(quick) as client:
+        with pytest.raises(UnauthorizedError, match="repair or remove it") as caught:
+            await read_tail(client, repository_of(fake), digest)
+    assert [str(docker_config)] == [error.source for error in caught.value.passed_over]
+
+
+@pytest.mark.parametrize("scheme", ["basic", "bearer"])
+async def test_refused_credentials_make_room_for_those_of_the_next_source(
+    fake, quick, docker_config, scheme
+):
+    fake.require_token, fake.state.require_login = scheme == "bearer", scheme == "basic"
+    fake.state.users = {"user": "new"}
+    _log_in(docker_config, fake.host, "user:new")
+    digest = fake.add_blob("some/image", DATA)
+    async with RegistryClient(quick) as client:
+        # As CRI passed it half a day ago.
+        client.passed_credentials.put(repository_of(fake), Credentials("user", "old"))
+        await read_tail(client, repository_of(fake), digest)
+        before = len(fake.requests)
+        await read_tail(client, repository_of(fake), digest)
+        assert len(fake.requests) == before + 1
 
 
 @pytest.mark.parametrize("realm", ["ftp://127.0.0.1/", "http://user@127.0.0.1/", "nonsense"])

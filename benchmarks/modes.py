@@ -91,7 +91,7 @@ def take_sample(
         if mode.is_warm:
             with node.start(image, workload):
                 node.wait_complete(len(published.layer_digests))
-        _empty_page_cache(published)
+        empty_page_cache(published)
         with node.start(image, workload) as start:
             pass
         node.require_lazy(start, published)
@@ -157,7 +157,7 @@ def _node(mode: Mode, network: EmulatedNetwork) -> Iterator[EmptyNode]:
             )
 
 
-def _empty_page_cache(published: Published) -> None:
+def empty_page_cache(published: Published) -> None:
     """Forgets all files but those of the registry, which would be another machine's."""
     drop_page_cache()
     read_into_page_cache(published.blob_paths())

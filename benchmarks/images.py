@@ -178,6 +178,8 @@ def recipes(*, model_bytes: int = DEFAULT_MODEL_BYTES) -> dict[str, Recipe]:
         for recipe in (
             Recipe("tiny", [], _nothing),
             Recipe("python", [_BUILD_TOOLS, python, science], _compile_python),
+            # The next version of it: rebuilt above the build tools, with the same files.
+            Recipe("python-v2", [_BUILD_TOOLS, (*python, *science)], _compile_python),
             Recipe("node", [_BUILD_TOOLS, ("nodejs",)], _nothing),
             Recipe("redis", [("redis-server",)], _nothing),
             Recipe("postgres", [("postgresql-15",)], _add_postgres_account),

@@ -71,28 +71,35 @@ def peer_modes(sockets: Mapping[str, str], resets: Mapping[str, str]) -> list[Mo
 
 
 def take_sample(
-    mode: Mode, workload: Workload, profile: NetworkProfile, published: Published
+    mode: Mode,
+    workload: Workload,
+    profile: NetworkProfile,
+    published: Published,
+    *,
+    previous: Published | None = None,
 ) -> Start:
-    """Starts a workload on a node that has nothing, and measures it.
+    """Starts a workload on a node that has nothing else, and measures it.
 
     Args:
         mode: how.
         workload: what.
         profile: over which network.
         published: the workload's image, of the mode's variant.
+        previous: an image that is run, and completed in the background, before; for warm modes the same.
 
     Raises:
         FellBackError: a lazy mode was not lazy.
         CommandFailedError: a step failed.
         NotReadyError: the container was not ready in time.
     """
-    with EmulatedNetwork(published.host, profile) as network, _node(mode, network) as node:
-        image = published.image.through(network.host)
-        if mode.is_warm:
-            with node.start(image, workload):
-                node.wait_complete(len(published.layer_digests))
+    if mode.is_warm:
+        previous = published
+    with EmulatedNetwork(published.host, profile) as network, new_node(mode, network) as node:
+        if previous is not None:
+            with node.start(previous.image.through(network.host), workload):
+                node.wait_complete(len(previous.layer_digests))
         empty_page_cache(published)
-        with node.start(image, workload) as start:
+        with node.start(published.image.through(network.host), workload) as start:
             pass
         node.require_lazy(start, published)
     return start
@@ -134,7 +141,8 @@ class EmptyNode(Node):
 
 
 @contextmanager
-def _node(mode: Mode, network: EmulatedNetwork) -> Iterator[EmptyNode]:
+def new_node(mode: Mode, network: EmulatedNetwork) -> Iterator[EmptyNode]:
+    """A node of its own for a mode, with nothing on it; leaving takes it away."""
     if mode.snapshotter == "overlayfs":
         with Containerd() as containerd:
             yield EmptyNode(ctr=containerd.ctr(), network=network, snapshotter="overlayfs")
@@ -157,9 +165,10 @@ def _node(mode: Mode, network: EmulatedNetwork) -> Iterator[EmptyNode]:
             )
 
 
-def empty_page_cache(published: Published) -> None:
-    """Forgets all files but those of the registry, which would be another machine's."""
+def empty_page_cache(*images: Published) -> None:
+    """Forgets all files but those that the registry has of some images: it would be another machine's."""
     drop_page_cache()
-    read_into_page_cache(published.blob_paths())
+    for published in images:
+        read_into_page_cache(published.blob_paths())
     for program in ("ctr", "ctr-remote", "runc"):
         subprocess.run([program, "--version"], capture_output=True, check=True, timeout=60)

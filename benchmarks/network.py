@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import subprocess
 import sys
+import threading
 from types import TracebackType
 from typing import Self
 
@@ -36,6 +37,7 @@ class EmulatedNetwork:
         self._command = [sys.executable, "-m", "benchmarks.network", "--target", target]
         self._command += _options_of(profile)
         self._process: subprocess.Popen[str] | None = None
+        self._asking = threading.Lock()
         self.host = ""
 
     def __repr__(self) -> str:
@@ -67,13 +69,15 @@ class EmulatedNetwork:
         return self._running().pid
 
     def traffic(self) -> Traffic:
-        """What passed so far."""
+        """What passed so far; any thread may ask."""
         process = self._running()
         if process.stdin is None:
             raise RuntimeError("the emulated network has no input")
-        process.stdin.write("\n")
-        process.stdin.flush()
-        return Traffic.parse(self._read_line())
+        with self._asking:
+            process.stdin.write("\n")
+            process.stdin.flush()
+            line = self._read_line()
+        return Traffic.parse(line)
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:

@@ -62,7 +62,7 @@ class LayerFiles:
 def layer_files(root: Path) -> dict[str, LayerFiles]:
     """The files of all layers that a snapshotter keeps below its root, by layer digest."""
     found = {}
-    for path in root.glob("layers/sha256/*/toc.json.zst"):
+    for path in root.rglob("toc.json.zst"):
         raw = zstandard.ZstdDecompressor().decompressobj().decompress(path.read_bytes())
         found[f"sha256:{path.parent.name}"] = LayerFiles(parse_toc(raw))
     return found

@@ -27,6 +27,7 @@ from benchmarks.workloads import WORKLOADS, Workload
 
 _ROOT = Path(__file__).parents[1]
 DEFAULT_CACHE = _ROOT / "build/benchmarks"
+RESULTS = _ROOT / "benchmarks/results"
 _DEFAULT_WORKLOADS = ("python", "numpy", "node", "redis", "postgres", "nginx", "gcc", "java")
 
 Plan = tuple[Workload, NetworkProfile, Mode]
@@ -95,7 +96,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="NAME=COMMAND",
         help="shell command that makes the peer forget everything, run before each of its samples",
     )
-    add("--out", type=Path, default=_ROOT / "benchmarks/results/startup.json")
+    add("--out", type=Path, default=RESULTS / "startup.json")
     add("--cache", type=Path, default=DEFAULT_CACHE, help="built images")
     add("--model-bytes", type=int, default=DEFAULT_MODEL_BYTES, help="weights in the ai image")
     add("--minutes", type=float, default=float("inf"), help="begin no sample after this time")

@@ -17,7 +17,7 @@ _MEASURED = (
 )
 _PROGRAMS = {
     "containerd": ("containerd", "runc", "ctr", "ctr-remote"),
-    "registry": ("docker-registry",),
+    "registry": ("docker-registry", "nginx"),
 }
 
 

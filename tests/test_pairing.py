@@ -9,6 +9,7 @@ PACKAGES = ("estargz", "fs", "registry", "snapshotter")
 # Tested through what it is part of.
 WITHOUT = {
     ("registry", "real_registry"),  # the whole client, against a real registry
+    ("registry", "real_storage"),  # idem, whose blobs are elsewhere
     ("snapshotter", "lives"),  # the whole daemon, killed and restarted
     ("registry", "mirrors"),  # the whole client, with several endpoints
     ("registry", "real_tls"),  # the whole client, against real registries behind TLS

@@ -9,16 +9,17 @@ import uuid
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.served import Served
 
 _ISSUER = "pyestargz tests"
 _SERVICE = "pyestargz-registry"
 _LIFETIME_SECONDS = 300
 
 
-class TokenServer:
+class TokenServer(Served):
     """Hands out tokens on loopback; a context manager.
 
     Args:
@@ -33,22 +34,7 @@ class TokenServer:
         self._lock = threading.Lock()
         self._scopes: list[str] = []
         self._make_key()
-        self._server = _Server(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="token server")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(_Server(self), "token server")
 
     @property
     def scopes(self) -> list[str]:
@@ -59,7 +45,7 @@ class TokenServer:
     def registry_settings(self) -> dict[str, str]:
         """What a docker-registry must be told to trust this server; its ``auth.token`` section."""
         return {
-            "realm": f"http://127.0.0.1:{self._server.server_port}/token",
+            "realm": f"http://{self.host}/token",
             "service": _SERVICE,
             "issuer": _ISSUER,
             "rootcertbundle": str(self._certificate),

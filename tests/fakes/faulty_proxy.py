@@ -4,8 +4,9 @@ import enum
 import http.client
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar
+
+from tests.served import Served
 
 _HOP_HEADERS = {"connection", "transfer-encoding", "keep-alive", "content-length"}
 _FLIP_EVERY_BYTES = 1024
@@ -21,7 +22,7 @@ class Fault(enum.Enum):
     REFUSED = enum.auto()  # the connection is closed without an answer
 
 
-class FaultyProxy:
+class FaultyProxy(Served):
     """A proxy on loopback; a context manager. `fault` may be set at any time, from any thread.
 
     Args:
@@ -30,26 +31,7 @@ class FaultyProxy:
 
     def __init__(self, upstream: str) -> None:
         self._server = _Server(upstream)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="faulty proxy")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def host(self) -> str:
-        """host:port of the proxy."""
-        return f"127.0.0.1:{self._server.server_port}"
+        super().__init__(self._server, "faulty proxy")
 
     @property
     def faults_served(self) -> int:

@@ -1,12 +1,13 @@
 """A registry with behaviour: real HTTP on loopback, tokens, redirects to a second server, and faults by name."""
 
-import threading
+import contextlib
 from types import TracebackType
 from typing import Self
 
 from registry.digest import Digest
 from tests.fakes.registry_http import FakeServer
 from tests.fakes.registry_state import Fault, Faults, Record, RegistryState
+from tests.served import Served
 
 __all__ = ["FakeRegistry", "Fault", "Faults", "Record"]
 
@@ -22,17 +23,14 @@ class FakeRegistry:
         self.faults = Faults(self.state.lock)
         self._cdn = FakeServer(self.state, self.faults, cdn=None)
         self._registry = FakeServer(self.state, self.faults, cdn=self._cdn)
-        self._threads = [
-            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, name=name)
-            for server, name in ((self._registry, "fake registry"), (self._cdn, "fake CDN"))
-        ]
+        self._serving = contextlib.ExitStack()
 
     def __repr__(self) -> str:
         return f"<FakeRegistry {self.host}>"
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        for server, name in ((self._registry, "fake registry"), (self._cdn, "fake CDN")):
+            self._serving.enter_context(Served(server, name))
         return self
 
     def __exit__(
@@ -42,11 +40,7 @@ class FakeRegistry:
         traceback: TracebackType | None,
     ) -> None:
         self.faults.clear()
-        for server in (self._registry, self._cdn):
-            server.shutdown()
-            server.server_close()
-        for thread in self._threads:
-            thread.join()
+        self._serving.close()
 
     @property
     def host(self) -> str:

@@ -1,56 +1,22 @@
 """The harness is honest: what it measures is what users would do, and what is not lazy fails."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.modes import OUR_MODES, Mode, peer_modes, take_sample
-from benchmarks.network import EmulatedNetwork, NetworkProfile, Request
+from benchmarks.network import EmulatedNetwork, Request
 from benchmarks.publishing import Published, Variant
 from benchmarks.report import write_report
 from benchmarks.results import Results, Sample, percentile
 from benchmarks.starts import FellBackError
 from benchmarks.startup import missing, parse_options, plans
-from benchmarks.workloads import Line, NotReadyError, Workload
+from benchmarks.workloads import Line, NotReadyError
+from tests.benchmarks.hello import HELLO, PROFILE
 from tests.e2e.containerd import Containerd
 from tests.e2e.ctr import run_command
-from tests.e2e.layered_tree import LayeredTree
-from tests.e2e.oci_layout import push, write_image
-from tests.e2e.published_image import PublishedImage
-from tests.e2e.snapshotter_process import Snapshotter, run_cli
-from tests.real_registry import RealRegistry
-
-PROFILE = NetworkProfile(name="test", rtt_ms=2, token_auth=True, redirects=True)
-HELLO = Workload("hello", "hello", ("/hello",), Line("hello"))
-SOURCE = '#include <stdio.h>\nint main(void) { return puts("hello") < 0; }\n'
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
-    with RealRegistry(tmp_path_factory.mktemp("registry")) as registry:
-        yield registry
-
-
-@pytest.fixture(scope="module")
-def plain(registry: RealRegistry, tmp_path_factory: pytest.TempPathFactory) -> Published:
-    work = tmp_path_factory.mktemp("hello")
-    tree = LayeredTree(work / "root", work / "layout")
-    (work / "root/bench").mkdir(parents=True)
-    (work / "hello.c").write_text(SOURCE)
-    run_command(["gcc", "-static", "-o", tree.root / "hello", work / "hello.c"])
-    tree.add_layer()
-    write_image(work / "layout", tree.layers, {})
-    name = push(work / "layout", registry.host, "hello", "plain")
-    return Published(PublishedImage(name), registry.storage)
-
-
-@pytest.fixture(scope="module")
-def lazy(plain: Published) -> Published:
-    name = f"{plain.host}/hello:lazy"
-    run_cli("convert", plain.image.name, name)
-    return Published(PublishedImage(name), plain.storage)
+from tests.e2e.snapshotter_process import Snapshotter
 
 
 def asked_for(requests: list[Request]) -> list[tuple[str, str, int, int]]:

@@ -23,10 +23,10 @@ from registry.counters import ClientStatistics, Counters
 from registry.credential_chain import CredentialChain, make_chain
 from registry.digest import Digest
 from registry.endpoint_health import EndpointState
-from registry.endpoints import Capability
+from registry.endpoints import Capability, Endpoint
 from registry.errors import BadResponseError, InvalidDigestError, InvalidReferenceError
-from registry.exchange import Call, Exchange
-from registry.host_lookup import HostLookup
+from registry.exchange import Call, Exchange, Knock
+from registry.host_lookup import EndpointSource, HostLookup
 from registry.kubernetes_secrets import KubernetesSecrets
 from registry.manifest import INDEX_TYPES, MANIFEST_TYPES, RawManifest
 from registry.passed_credentials import PassedCredentials
@@ -56,10 +56,16 @@ class RegistryClient:
     Attributes:
         passed_credentials: what others hand us for images; anybody may put something in.
         kubernetes_secrets: image pull secrets; anybody may put something in.
+        hosts: which endpoints registries have, by the settings; asked for every request, unless other ones are given.
     """
 
-    def __init__(self, settings: ClientSettings | None = None) -> None:
+    def __init__(
+        self, settings: ClientSettings | None = None, *, hosts: EndpointSource | None = None
+    ) -> None:
         self._settings = settings or ClientSettings()
+        self.hosts = HostLookup(
+            self._settings.hosts, plain_http_hosts=self._settings.plain_http_hosts
+        )
         self._counters = Counters()
         self._transport = Transport(self._settings, self._counters)
         self.passed_credentials = PassedCredentials()
@@ -68,7 +74,9 @@ class RegistryClient:
             self._settings.credentials, self.passed_credentials, self.kubernetes_secrets
         )
         authorizer = Authorizer(self._transport, self._chain, self._counters)
-        self._exchange = Exchange(self._settings, self._transport, authorizer, self._counters)
+        self._exchange = Exchange(
+            self._settings, hosts or self.hosts, self._transport, authorizer, self._counters
+        )
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -86,14 +94,17 @@ class RegistryClient:
         return f"<RegistryClient {self.statistics()}>"
 
     @property
-    def hosts(self) -> HostLookup:
-        """Which endpoints registries have."""
-        return self._exchange.hosts
-
-    @property
     def credentials(self) -> CredentialChain:
         """Who knows credentials."""
         return self._chain
+
+    async def knock(self, endpoint: Endpoint) -> Knock:
+        """Asks a server for nothing in particular, without credentials: whether it is there, and what it wants.
+
+        Raises:
+            RegistryError: there is no answer.
+        """
+        return await self._exchange.knock(endpoint)
 
     def endpoint_states(self) -> tuple[EndpointState, ...]:
         """The endpoints that failed lately and are asked last for a while."""

@@ -13,13 +13,14 @@ from typing import Final, TypeVar
 
 import trio
 
+from registry.auth import choose_challenge, parse_challenges
 from registry.authorizer import MAX_REFUSALS, Access, Authorizer, Scope
 from registry.counters import Counters
 from registry.digest import Digest
 from registry.endpoint_health import EndpointHealth, EndpointState, join_failures
 from registry.endpoints import Capability, Endpoint
 from registry.errors import BadResponseError, RegistryError, UnauthorizedError, UnreachableError
-from registry.host_lookup import HostLookup
+from registry.host_lookup import EndpointSource
 from registry.hosts import resolve_url
 from registry.pace import Pace
 from registry.redirects import MAX_HOPS, MAX_REMEMBERED, REDIRECT_STATUSES, RedirectMemory
@@ -71,6 +72,23 @@ class Call:
         return Scope(endpoint, self.repository, self.access, self.mounted_from)
 
 
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """How a server answers who asks for nothing in particular.
+
+    Attributes:
+        status: the HTTP status.
+        scheme: how it wants to be asked: ``bearer``, ``basic``, or empty.
+        realm: where its tokens come from.
+        proxy: the host of the proxy that the question went through; empty without.
+    """
+
+    status: int
+    scheme: str
+    realm: str
+    proxy: str
+
+
 def blob_path(repository: Repository, digest: Digest) -> str:
     """Where a blob is, below an API's base."""
     return f"{repository.name}/blobs/{digest}"
@@ -82,12 +100,13 @@ class Exchange:
     def __init__(
         self,
         settings: ClientSettings,
+        hosts: EndpointSource,
         transport: Transport,
         authorizer: Authorizer,
         counters: Counters,
     ) -> None:
         self.settings = settings
-        self.hosts = HostLookup(settings.hosts, plain_http_hosts=settings.plain_http_hosts)
+        self._hosts = hosts
         self._health = EndpointHealth()
         self._transport = transport
         self._authorizer = authorizer
@@ -155,6 +174,22 @@ class Exchange:
             subject = repository, blob_path(repository, blob)
             self._health.failed(endpoint, error, subject=subject, now=trio.current_time())
 
+    async def knock(self, endpoint: Endpoint) -> Knock:
+        """Asks a server for nothing in particular, without credentials.
+
+        Raises:
+            RegistryError: there is no answer.
+        """
+        url = endpoint.base_url
+        request = Request("GET", url, endpoint.headers_for(url), connection=endpoint.connection)
+        response = await self._transport.send(request)
+        await response.discard()
+        header = response.header("WWW-Authenticate") or ""
+        challenge = choose_challenge(parse_challenges(header))
+        realm = "" if challenge is None else challenge.parameters.get("realm", "")
+        scheme = "" if challenge is None else challenge.scheme
+        return Knock(response.status, scheme, realm, self._transport.proxy_host(url))
+
     def endpoint_states(self) -> tuple[EndpointState, ...]:
         """The endpoints that failed lately and are asked last for a while."""
         return self._health.states(now=trio.current_time())
@@ -177,7 +212,7 @@ class Exchange:
 
     async def _candidates(self, call: Call) -> tuple[Endpoint, ...]:
         """Who may be asked. What is pushed must end up in one place: the first endpoint that takes it."""
-        known = await self.hosts.endpoints(call.repository.host)
+        known = await self._hosts.endpoints(call.repository.host)
         needs = Capability.PUSH if call.access is Access.PUSH else call.needs
         capable = tuple(endpoint for endpoint in known if needs in endpoint.capabilities)
         if not capable:

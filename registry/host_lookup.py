@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
@@ -37,6 +37,24 @@ class _Known:
 
     def has_changed(self) -> bool:
         return any(read_stamp(path) != stamp for path, stamp in self.watched.items())
+
+
+class FixedEndpoints:
+    """Endpoints of one registry that were found before; for looking at one alone."""
+
+    def __init__(self, *endpoints: Endpoint) -> None:
+        self._endpoints = endpoints
+
+    async def endpoints(self, registry: str) -> tuple[Endpoint, ...]:
+        """Those of them that are the registry's."""
+        return tuple(endpoint for endpoint in self._endpoints if endpoint.registry == registry)
+
+
+class EndpointSource(Protocol):
+    """Knows the endpoints of registries."""
+
+    async def endpoints(self, registry: str) -> tuple[Endpoint, ...]:
+        """The endpoints of a registry, in the order in which they should be asked; raises ``HostsError``."""
 
 
 class HostLookup:

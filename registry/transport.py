@@ -178,6 +178,10 @@ class Transport:
     ) -> None:
         await self._transfers.__aexit__(kind, error, traceback)
 
+    def proxy_host(self, url: str) -> str:
+        """The host, with its port, of the proxy that a URL is fetched through; empty without one."""
+        return urlsplit(self._proxies.proxy_for(url) or "").netloc.rpartition("@")[2]
+
     async def send(self, request: Request) -> Response:
         """Sends a request and waits for the response's headers.
 

@@ -13,6 +13,7 @@ from click.shell_completion import get_completion_class
 from snapshotter.cat_command import cat
 from snapshotter.config_command import config
 from snapshotter.convert_command import convert
+from snapshotter.doctor_command import doctor
 from snapshotter.exit_codes import ExitCode, exit_code_of
 from snapshotter.inspect_command import inspect
 from snapshotter.ls_command import ls
@@ -53,6 +54,7 @@ pyestargz.add_command(cat)
 pyestargz.add_command(serve)
 pyestargz.add_command(config)
 pyestargz.add_command(status)
+pyestargz.add_command(doctor)
 pyestargz.add_command(completion)
 
 

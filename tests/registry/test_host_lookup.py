@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from registry.endpoints import ALL_CAPABILITIES, Connection
+from registry.endpoints import ALL_CAPABILITIES, Connection, Endpoint
 from registry.errors import HostsError
-from registry.host_lookup import MIRROR_CAPABILITIES, HostLookup
+from registry.host_lookup import MIRROR_CAPABILITIES, FixedEndpoints, HostLookup
 from registry.host_settings import HostSettings, MirrorSettings
 
 
@@ -111,3 +111,10 @@ async def test_a_registry_may_be_its_own_mirror_to_say_how_it_is_reached(setting
     lookup = HostLookup(dataclasses.replace(settings, mirrors={"a.io": (own,)}))
     (itself,) = await lookup.endpoints("a.io")
     assert (itself.base_url, itself.capabilities) == ("http://a.io/v2/", ALL_CAPABILITIES)
+
+
+async def test_one_endpoint_can_be_looked_at_alone():
+    endpoint = Endpoint("a.io", "https://m.io/v2/")
+    fixed = FixedEndpoints(endpoint)
+    assert await fixed.endpoints("a.io") == (endpoint,)
+    assert await fixed.endpoints("b.io") == ()

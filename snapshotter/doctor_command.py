@@ -1,0 +1,77 @@
+"""``pyestargz doctor``: thin; what is looked at is in the lists of checks below, what is found is ``doctor_checks.Finding``."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from fs.log import LogLevel
+from registry.reference import Reference
+from registry.settings import ClientSettings
+from snapshotter.config import fs_settings
+from snapshotter.config_file import DEFAULT_CONFIG, ConfigFile, read_config
+from snapshotter.doctor_checks import (
+    Check,
+    Finding,
+    Outcome,
+    finding_document,
+    finding_lines,
+    run_checks,
+)
+from snapshotter.exit_codes import ExitCode
+from snapshotter.registry_checks import check_registry
+
+# What is looked at whether or not an image is named.
+MACHINE_CHECKS: Final[tuple[Check, ...]] = ()
+
+
+@click.command()
+@click.argument("image", required=False)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help=f"The daemon's configuration file (TOML); {DEFAULT_CONFIG} if that is there.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, when all is done.")
+def doctor(*, image: str | None, config: Path | None, as_json: bool) -> int:
+    """Says what is wrong, and what to do about it; ends with 1 then.
+
+    With IMAGE, a name in a registry, also whether that image can be pulled lazily: through which servers, with whose
+    credentials, and what each of them answers.
+    """
+    path = config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
+    file = ConfigFile() if path is None else read_config(path)
+    checks = list(MACHINE_CHECKS)
+    reference = None if image is None else Reference.parse(image)
+    if reference is not None:
+        checks += image_checks(reference, fs_settings(file, LogLevel.INFO).registry)
+    findings = run_checks(checks, _say_nothing if as_json else _say)
+    sick = any(finding.outcome is Outcome.PROBLEM for finding in findings)
+    if as_json:
+        click.echo(json.dumps(_document(reference, findings), indent=2))
+    elif not findings:
+        click.echo("nothing was looked at: name an image")
+    return ExitCode.FAILED if sick else ExitCode.OK
+
+
+def image_checks(reference: Reference, settings: ClientSettings) -> list[Check]:
+    """What is looked at for an image."""
+    return [partial(check_registry, reference, settings)]
+
+
+def _say(finding: Finding) -> None:
+    click.echo("\n".join(finding_lines(finding)))
+
+
+def _say_nothing(_finding: Finding) -> None:
+    pass
+
+
+def _document(reference: Reference | None, findings: tuple[Finding, ...]) -> dict[str, Any]:
+    return {
+        "image": None if reference is None else str(reference),
+        "healthy": not any(finding.outcome is Outcome.PROBLEM for finding in findings),
+        "findings": [finding_document(finding) for finding in findings],
+    }

@@ -25,7 +25,7 @@ from isal import isal_zlib
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.convert import default_directories, make_tar
+from benchmarks.members import default_directories, make_tar
 from estargz.codec import Codec, decompress_start
 from estargz.planning import WriterOptions, plan_layer
 

@@ -1,101 +1,191 @@
-"""Members: how fast they are compressed, and how large they become, against zlib's level 9 (what Go's writer uses).
+"""Whole conversions: ``pyestargz convert`` against ``ctr-remote images convert --estargz``, of one image in one run.
 
-    python -m benchmarks.convert [DIRECTORY...]
+    python -m benchmarks.convert [--layers N] [--layer-mb N] [--json FILE]
 
-Makes a tar of the directories (by default this Python's library and the system's shared libraries, at most 100 MB),
-plans its members as a conversion would, and compresses each with zlib and with libdeflate, in one thread. The last rows
-are whole conversions: tar in, blob out, hashes and all.
+Both read from the content store of one real containerd and write into it, with two processors. Measured are the time, the
+processors' time, the resident memory at its peak (as the kernel counts it when a process ends, so mapped files included), and the size
+of what comes out. Then every chunk of our result is decompressed and checked, in one thread, as reading it would do it.
 """
 
-import sys
-import sysconfig
-import tarfile
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import subprocess
 import tempfile
 import time
-import zlib
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
-from estargz.layer_conversion import convert_layer
-from estargz.planning import MemberPlan, WriterOptions, plan_layer
-from estargz.writer import compress_members
+from benchmarks.system_image import SystemImage, archive, build
+from estargz.codec import Codec
+from estargz.file_chunks import ListedFile, list_files
+from estargz.members import InnerSpan, decode_member
+from estargz.opening import extract_toc
+from estargz.toc import TOC_DIGEST_ANNOTATION, parse_toc
+from estargz.verify import VerifiedChunk
+from registry.digest import Digest
+from tests.e2e.containerd import Containerd
+from tests.e2e.ctr import Ctr
+from tests.e2e.oci_layout import Json
+from tests.e2e.snapshotter_process import cli_argv, cli_environment
+from tests.estargz.blobs import open_blob
 
-_MAX_TAR_BYTES = 100_000_000
-_LEVELS = (1, 5, 6, 7, 9)
-_MB = 1_000_000
-
-
-def default_directories() -> list[Path]:
-    return [Path(sysconfig.get_path("stdlib")), Path("/usr/lib/x86_64-linux-gnu")]
-
-
-def make_tar(path: Path, directories: Iterable[Path], *, max_bytes: int = _MAX_TAR_BYTES) -> None:
-    with tarfile.open(path, "w") as tar:
-        for file in (file for directory in directories for file in sorted(directory.rglob("*"))):
-            if tar.offset > max_bytes:
-                return
-            if file.is_file() and not file.is_symlink():
-                tar.add(file, recursive=False)
-
-
-def _zlib_9(plan: MemberPlan) -> int:
-    compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
-    return sum(len(compressor.compress(piece)) for piece in plan.pieces) + len(compressor.flush())
+_MB: Final = 1_000_000
+_PROCESSORS: Final = 2
+_SOURCE: Final = "bench.test/system:latest"
+_GO: Final = "bench.test/system:ctr-remote"
+_OURS: Final = "bench.test/system:pyestargz"
 
 
-def _libdeflate(level: int) -> Callable[[MemberPlan], int]:
-    options = WriterOptions(compression_level=level)
-    return lambda plan: len(compress_members([plan], options)[0].data)
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """One conversion: seconds of the clock and of processors, memory at its peak, size of all layers."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    layer_bytes: int
 
 
-def _measure(
-    plans: Sequence[MemberPlan], compress: Callable[[MemberPlan], int]
-) -> tuple[int, float]:
-    start = time.perf_counter()
-    size = sum(compress(plan) for plan in plans)
-    return size, time.perf_counter() - start
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Decompressing and checking all chunks of an image, in one thread: a processor's time, whoever else uses it."""
+
+    content_bytes: int
+    cpu_seconds: float
 
 
-def _convert(tar: Path, blob: Path, *, threads: int) -> tuple[int, float]:
-    start = time.perf_counter()
-    with ThreadPoolExecutor(threads) as pool:
-        finished = convert_layer(
-            tar, blob, WriterOptions(), pool=pool, window=2 * threads + 2, report=lambda _: None
-        )
-    return finished.blob_bytes, time.perf_counter() - start
+def measure_process(argv: Sequence[str | Path]) -> tuple[float, float, int]:
+    """Runs a program; gives its seconds, its processors' seconds, and its peak of resident bytes."""
+    words = [os.fspath(word) for word in argv]
+    begin = time.perf_counter()
+    with subprocess.Popen(words, env=dict(cli_environment()), stdout=subprocess.DEVNULL) as popen:
+        _, status, usage = os.wait4(popen.pid, 0)
+        popen.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - begin
+    if popen.returncode:
+        raise RuntimeError(f"{' '.join(words)}: status {popen.returncode}")
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10
+
+
+def convert(ctr: Ctr, argv: Sequence[str | Path], name: str) -> Conversion:
+    """Measures a conversion to an image of containerd's."""
+    seconds, cpu_seconds, peak_bytes = measure_process(argv)
+    size = sum(layer["size"] for layer in read_manifest(ctr, name)["layers"])
+    return Conversion(seconds, cpu_seconds, peak_bytes, size)
+
+
+def by_ctr_remote(ctr: Ctr) -> Conversion:
+    target = ("--address", ctr.socket, "--namespace", ctr.namespace)
+    words = ("images", "convert", "--estargz", "--oci", _SOURCE, _GO)
+    return convert(ctr, ("ctr-remote", *target, *words), _GO)
+
+
+def by_pyestargz(ctr: Ctr, work: Path) -> Conversion:
+    access = ("--containerd-address", ctr.socket, "--namespace", ctr.namespace)
+    names = (f"containerd:{_SOURCE}", f"containerd:{_OURS}")
+    words = ("convert", *access, "--work-dir", work, *names)
+    return convert(ctr, cli_argv(words), _OURS)
+
+
+def read_manifest(ctr: Ctr, name: str) -> dict[str, Any]:
+    (line,) = ctr("images", "ls", f"name=={name}").splitlines()[1:]
+    manifest: dict[str, Any] = json.loads(ctr("content", "get", line.split()[2]))
+    return manifest
+
+
+def read_back(blobs: Path, manifest: Mapping[str, Any]) -> Reading:
+    """Decompresses and checks every chunk of an image."""
+    total, cpu_seconds = 0, 0.0
+    for layer in manifest["layers"]:
+        blob = (blobs / layer["digest"].replace(":", "/")).read_bytes()
+        expected = Digest.parse(layer["annotations"][TOC_DIGEST_ANNOTATION])
+        found, _ = open_blob(blob)
+        toc = parse_toc(extract_toc(found, expected=expected))
+        files = list(list_files(toc, payload_bytes=found.payload_bytes))
+        begin = time.thread_time()
+        total += _decode(files, memoryview(blob), found.codec)
+        cpu_seconds += time.thread_time() - begin
+    return Reading(total, cpu_seconds)
+
+
+def _decode(files: Iterable[ListedFile], blob: memoryview, codec: Codec) -> int:
+    total = 0
+    for file in files:
+        for chunk in file.chunks:
+            span, offset = InnerSpan(chunk.inner_offset, chunk.size), chunk.blob_offset
+            (content,) = decode_member(blob[offset:], [span], blob_offset=offset, codec=codec)
+            total += len(VerifiedChunk(file.entry.name, chunk.digest.raw, content).data)
+    return total
+
+
+def document(image: SystemImage, go: Conversion, ours: Conversion, reading: Reading) -> Json:
+    """All that was measured, and the machine it was measured on."""
+    return {
+        "machine": {
+            "cores": os.cpu_count(),
+            "coresUsed": _PROCESSORS,
+            "kernel": platform.release(),
+            "python": platform.python_version(),
+        },
+        "image": {
+            "layers": image.layers,
+            "tarBytes": image.tar_bytes,
+            "gzipBytes": image.blob_bytes,
+        },
+        "ctrRemote": dataclasses.asdict(go),
+        "pyestargz": dataclasses.asdict(ours),
+        "wallRatio": ours.seconds / go.seconds,
+        "sizeRatio": ours.layer_bytes / go.layer_bytes,
+        "decodeAndVerifyMegabytesPerSecond": reading.content_bytes / reading.cpu_seconds / _MB,
+    }
+
+
+def table(result: Json) -> Table:
+    shown = Table("", "ctr-remote", "pyestargz", "ours / theirs", "budget")
+    go, ours = result["ctrRemote"], result["pyestargz"]
+    for name, key, unit, budget in (
+        ("seconds", "seconds", 1, "0.25"),
+        ("processors' seconds", "cpu_seconds", 1, ""),
+        ("peak resident, MB", "peak_bytes", _MB, "300 MB"),
+        ("layers, MB", "layer_bytes", _MB, "1.02"),
+    ):
+        values = [f"{side[key] / unit:.1f}" for side in (go, ours)]
+        shown.add_row(name, *values, f"{ours[key] / go[key]:.3f}", budget)
+    speed = result["decodeAndVerifyMegabytesPerSecond"]
+    shown.add_row("decode and verify, MB/s", "", f"{speed:.0f}", "", "300 MB/s")
+    return shown
 
 
 def main() -> None:
-    directories = [Path(argument) for argument in sys.argv[1:]] or default_directories()
-    with tempfile.TemporaryDirectory() as work:
-        tar, blob = Path(work) / "layer.tar", Path(work) / "layer.blob"
-        make_tar(tar, directories)
-        view = memoryview(tar.read_bytes())
-        plans = list(plan_layer(view, WriterOptions()).members)
-        table = Table("", "size", "of zlib 9", "MB/s", "times zlib 9")
-        zlib_bytes, zlib_seconds = _measure(plans, _zlib_9)
-
-        def show(name: str, size: int, seconds: float) -> None:
-            table.add_row(
-                name,
-                f"{size / _MB:.2f} MB",
-                f"{size / zlib_bytes:.4f}",
-                f"{view.nbytes / seconds / _MB:.0f}",
-                f"{zlib_seconds / seconds:.1f}",
-            )
-
-        show("members, zlib 9", zlib_bytes, zlib_seconds)
-        for level in _LEVELS:
-            show(f"members, libdeflate {level}", *_measure(plans, _libdeflate(level)))
-        for threads in (1, 2):
-            show(f"conversion, {threads} threads", *_convert(tar, blob, threads=threads))
-    console = Console(width=100)
-    console.print(f"{view.nbytes / _MB:.0f} MB of tar, {len(plans)} members")
-    console.print(table)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.convert")
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--layer-mb", type=int, default=120, help="size of each layer's tar")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result to FILE")
+    arguments = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_PROCESSORS])
+    with tempfile.TemporaryDirectory(prefix="pyestargz-bench-") as directory, Containerd() as node:
+        work, ctr = Path(directory), node.ctr()
+        image = build(work / "image", layers=arguments.layers, layer_bytes=arguments.layer_mb * _MB)
+        archive(image.layout, work / "image.tar")
+        name = ("--base-name", _SOURCE.partition(":")[0])
+        ctr("images", "import", "--no-unpack", *name, work / "image.tar", timeout_seconds=300)
+        ours, go = by_pyestargz(ctr, work), by_ctr_remote(ctr)
+        blobs = node.directory / "root" / "io.containerd.content.v1.content" / "blobs"
+        reading = read_back(blobs, read_manifest(ctr, _OURS))
+    result = document(image, go, ours, reading)
+    Console(width=100).print(table(result))
+    text = json.dumps(result, indent=2)
+    print(text)
+    if arguments.json:
+        arguments.json.write_text(f"{text}\n")
 
 
 if __name__ == "__main__":

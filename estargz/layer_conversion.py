@@ -2,23 +2,27 @@
 
 Blocking and CPU-bound: for a thread. Members are compressed in the threads of a pool while this one
 plans ahead, writes and hashes; at most a window of them is in memory. The tar is mapped, so
-members are slices of the page cache, not copies.
+members are slices of the page cache, not copies; what was written is given up again, so that memory does not grow with the layer.
 """
 
 import mmap
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from estargz.planning import MemberPlan, WriterOptions, plan_layer
 from estargz.tar_stream import read_entries
 from estargz.writer import BlobAssembler, CompressedMember, FinishedBlob, compress_members
 
 # Handing a task to a thread costs about as much as compressing 2 KiB: small members travel together.
-_BATCH_BYTES = 1 << 20
-_BATCH_MEMBERS = 512
+_BATCH_BYTES: Final = 1 << 20
+_BATCH_MEMBERS: Final = 512
+# So much of a mapped tar may count as this process's memory.
+_RESIDENT_BYTES: Final = 16 << 20
 
 Report = Callable[[int], None]
 
@@ -48,13 +52,20 @@ def convert_layer(
         OSError: a file cannot be read or written.
     """
     assembler = BlobAssembler(options)
-    plan = plan_layer(_map(tar), options)
-    with blob.open("wb") as output:
+    with tar.open("rb") as file, blob.open("wb") as output:
+        view = _map(file)
+        plan = plan_layer(view, options, headers=_FileSlices(file))
+        resident = 0
         for members in _compress(plan.members, options, pool=pool, window=window):
             for member in members:
                 output.write(member.data)
                 assembler.append(member)
-            report(sum(member.plan.content_bytes for member in members))
+            content = sum(member.plan.content_bytes for member in members)
+            report(content)
+            resident += content
+            if resident >= _RESIDENT_BYTES:
+                _forget_pages(view)
+                resident = 0
         finished = assembler.finish()
         output.write(finished.tail)
     return replace(finished, missing=plan.missing)
@@ -66,15 +77,32 @@ def read_names(tar: Path) -> list[str]:
     Raises:
         UnsupportedTarError: the tar is damaged.
     """
-    return [entry.name for entry in read_entries(_map(tar))]
+    with tar.open("rb") as file:
+        return [entry.name for entry in read_entries(_FileSlices(file))]
 
 
-def _map(path: Path) -> memoryview:
-    with path.open("rb") as file:
-        if not file.seek(0, 2):
-            return memoryview(b"")
-        # Unmapped when the last slice is gone.
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+class _FileSlices:
+    """A file as a ``TarBytes``: it is read. Touching a header of a mapped file would bring in what is around it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._descriptor = file.fileno()
+
+    def __getitem__(self, part: slice, /) -> bytes:
+        start: int = part.start or 0
+        return os.pread(self._descriptor, part.stop - start, start)
+
+
+def _map(file: BinaryIO) -> memoryview:
+    if not file.seek(0, os.SEEK_END):
+        return memoryview(b"")
+    # Unmapped when the last slice is gone.
+    return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _forget_pages(view: memoryview) -> None:
+    """Gives up the memory through which a mapped file was read; whoever reads there again gets it from the page cache."""
+    if isinstance(view.obj, mmap.mmap):
+        view.obj.madvise(mmap.MADV_DONTNEED)
 
 
 def _compress(

@@ -39,12 +39,14 @@ def decode_member(
     blob_offset: int,
     codec: Codec = Codec.GZIP,
 ) -> Iterator[memoryview]:
-    """Yields the content of each span of a member, in the order given.
+    """Yields the content of each span of a member, in the order given; ``data`` may go on behind the member.
 
     Raises:
         CorruptMemberError: the member does not hold the last of the spans.
     """
     end = max(span.offset + span.size for span in spans)
-    content = memoryview(decompress_start(data, size=end, blob_offset=blob_offset, codec=codec))
+    # Decompressors copy what they leave over, so they get no more than they may need.
+    member = memoryview(data)[: compressed_bound(end, codec)]
+    content = memoryview(decompress_start(member, size=end, blob_offset=blob_offset, codec=codec))
     for span in spans:
         yield content[span.offset : span.offset + span.size]

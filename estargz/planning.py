@@ -17,7 +17,14 @@ import deflate
 
 from estargz.codec import Codec
 from estargz.ordering import EntryOrder, PrefetchList, order_entries
-from estargz.tar_stream import Span, TarEntry, read_all_entries, read_content, read_entries
+from estargz.tar_stream import (
+    Span,
+    TarBytes,
+    TarEntry,
+    read_all_entries,
+    read_content,
+    read_entries,
+)
 from estargz.toc import (
     LANDMARK_CONTENT,
     NO_PREFETCH_LANDMARK,
@@ -135,18 +142,24 @@ class LayerPlan:
     missing: tuple[str, ...] = ()
 
 
-def plan_layer(tar: memoryview, options: WriterOptions) -> LayerPlan:
+def plan_layer(
+    tar: memoryview, options: WriterOptions, *, headers: TarBytes | None = None
+) -> LayerPlan:
     """Decides how an uncompressed tar becomes members.
 
-    Plans hold slices of ``tar``, not copies (but for sparse files).
+    Args:
+        tar: the tar; plans hold slices of it, not copies (but for sparse files).
+        options: how to write.
+        headers: another view of the same tar, which is scanned first; by default the same one.
 
     Raises:
         UnsupportedTarError: an entry cannot be represented in a TOC; also while members are taken.
         ConversionError: what is to come first is not there, and may not be missing.
     """
+    scanned = tar if headers is None else headers
     if options.layout is BlobLayout.LOSSLESS:
-        return LayerPlan(_plan_lossless(tar, read_all_entries(tar), options))
-    entries = read_entries(tar)
+        return LayerPlan(_plan_lossless(tar, read_all_entries(scanned), options))
+    entries = read_entries(scanned)
     order = EntryOrder((), tuple(entries))
     if options.prefetch is not None:
         order = order_entries(entries, options.prefetch)

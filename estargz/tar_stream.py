@@ -85,6 +85,13 @@ class TarEntry:
         return self.content.start + _blocks(self.content.end - self.content.start)
 
 
+class TarBytes(Protocol):
+    """An uncompressed tar whose headers are looked for: a buffer, or whatever gives slices as one does."""
+
+    def __getitem__(self, part: slice, /) -> bytes | memoryview:
+        """These bytes, or fewer where the tar ends."""
+
+
 def clean_name(name: str) -> str:
     """The path that a tar name stands for: relative, without ``.`` and ``..``, empty for the root."""
     return posixpath.normpath("/" + name).lstrip("/")
@@ -97,7 +104,7 @@ def read_content(tar: memoryview, entry: TarEntry, part: Span) -> memoryview:
     return tar[entry.content.start + part.start : entry.content.start + part.end]
 
 
-def read_all_entries(tar: memoryview) -> list[TarEntry]:
+def read_all_entries(tar: TarBytes) -> list[TarEntry]:
     """Lists all entries of a tar that must not be changed by a single byte.
 
     Raises:
@@ -113,7 +120,7 @@ def read_all_entries(tar: memoryview) -> list[TarEntry]:
     return entries
 
 
-def read_entries(tar: memoryview) -> list[TarEntry]:
+def read_entries(tar: TarBytes) -> list[TarEntry]:
     """Lists the entries of an uncompressed tar that a converted layer keeps, in order.
 
     Dropped are landmarks and TOCs of an earlier conversion, and every entry whose path occurs again
@@ -141,7 +148,7 @@ def _without_dropped(entries: Iterable[TarEntry], kept: set[int]) -> Iterator[Ta
 class _TarView:
     """What ``tarfile`` needs of a file, over a buffer, refusing to read headers of absurd length."""
 
-    def __init__(self, tar: memoryview) -> None:
+    def __init__(self, tar: TarBytes) -> None:
         self._tar = tar
         self._position = 0
 
@@ -173,8 +180,8 @@ class _Archive(Protocol):
     offset: int
 
 
-def _parse(tar: memoryview) -> Iterator[TarEntry]:
-    if not tar.nbytes:
+def _parse(tar: TarBytes) -> Iterator[TarEntry]:
+    if not tar[:1]:
         return
     name = "(the first)"
     try:

@@ -11,13 +11,13 @@ import trio
 
 from registry.digest import Digest
 from registry.errors import InvalidReferenceError
-from registry.images import OnProgress
+from registry.images import OnProgress, RegistryImage
 from registry.manifest import MAX_MANIFEST_BYTES, RawManifest, parse_manifest
 from registry.ranges import BlobRange
-from registry.reference import Reference, is_tag
+from registry.reference import Reference, Repository, is_tag
 from snapshotter.containerd_client import PIECE_BYTES, ContainerdClient
 from snapshotter.containerd_errors import ContainerdError
-from snapshotter.containerd_labels import child_labels
+from snapshotter.containerd_labels import child_labels, origin_label
 from snapshotter.proto import descriptor_pb2
 
 CONTAINERD_PREFIX: Final = "containerd:"
@@ -44,6 +44,7 @@ class ContainerdImage:
     def __init__(self, name: ContainerdName, client: ContainerdClient) -> None:
         self._name = name
         self._client = client
+        self._origins: dict[Digest, Repository] = {}
 
     def __repr__(self) -> str:
         return f"<ContainerdImage {self._name}>"
@@ -106,8 +107,9 @@ class ContainerdImage:
         return await self._client.blob_bytes(digest) is not None
 
     async def take_blob(self, digest: Digest, source: object) -> bool:
-        """See ``ImageStore``. Never: containerd has one store for all images, so there is nothing to take."""
-        del digest, source
+        """See ``ImageStore``. Never; but when the blob is pushed here, it is labelled with the registry that has it, too."""
+        if isinstance(source, RegistryImage):
+            self._origins[digest] = source.repository
         return False
 
     async def push_blob(
@@ -116,7 +118,9 @@ class ContainerdImage:
         """See ``ImageStore``."""
         size = (await trio.Path(path).stat()).st_size
         report = on_progress or _ignore_progress
-        await self._client.write(digest, size, partial(_file_pieces, path, report), labels={})
+        origin = self._origins.get(digest)
+        labels = {} if origin is None else origin_label(origin)
+        await self._client.write(digest, size, partial(_file_pieces, path, report), labels=labels)
 
     async def push_manifest(self, raw: bytes, media_type: str, *, tagged: bool) -> None:
         """See ``ImageStore``. Its parts are kept by containerd as long as it is."""

@@ -63,7 +63,11 @@ def test_out_of_containerd_and_back(
     ctr, name = overlay_containerd.ctr(), f"{registry.host}/debian-out:lazy"
     # Lazy layers are kept on the way in, and on the way out.
     _pyestargz(ctr, "convert", lazy_name, f"containerd:{name}")
-    assert set(PublishedImage(lazy_name).layer_digests) <= ctr.content_digests()
+    layers = PublishedImage(lazy_name).layer_digests
+    assert set(layers) <= ctr.content_digests()
+    # As if containerd had pulled them: they can be mounted when they are pushed there.
+    label = f"containerd.io/distribution.source.{registry.host}=debian"
+    assert ctr("content", "ls").count(label) == len(layers)
     answer = _pyestargz(ctr, "convert", f"containerd:{name}", name, "--json")
     assert all(layer["kept"] for layer in json.loads(answer)["images"][0]["layers"])
     assert PublishedImage(name).layer_digests == PublishedImage(lazy_name).layer_digests

@@ -8,7 +8,8 @@ from registry.manifest import (
     Index,
     Manifest,
 )
-from snapshotter.containerd_labels import child_labels
+from registry.reference import Repository
+from snapshotter.containerd_labels import child_labels, origin_label
 
 CONFIG, LOWER, UPPER = (Digest.of(text) for text in (b"config", b"lower", b"upper"))
 
@@ -28,3 +29,8 @@ def test_an_index_keeps_its_manifests() -> None:
         "containerd.io/gc.ref.content.m.0": str(LOWER),
         "containerd.io/gc.ref.content.m.1": str(UPPER),
     }
+
+
+def test_where_a_blob_is_too() -> None:
+    labels = origin_label(Repository("registry.test:5000", "a/b"))
+    assert labels == {"containerd.io/distribution.source.registry.test:5000": "a/b"}

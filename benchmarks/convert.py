@@ -11,7 +11,6 @@ import argparse
 import dataclasses
 import json
 import os
-import platform
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import describe
 from benchmarks.system_image import SystemImage, archive, build
 from estargz.codec import Codec
 from estargz.file_chunks import ListedFile, list_files
@@ -129,12 +129,7 @@ def _decode(files: Iterable[ListedFile], blob: memoryview, codec: Codec) -> int:
 def document(image: SystemImage, go: Conversion, ours: Conversion, reading: Reading) -> Json:
     """All that was measured, and the machine it was measured on."""
     return {
-        "machine": {
-            "cores": os.cpu_count(),
-            "coresUsed": _PROCESSORS,
-            "kernel": platform.release(),
-            "python": platform.python_version(),
-        },
+        "machine": describe(),
         "image": {
             "layers": image.layers,
             "tarBytes": image.tar_bytes,

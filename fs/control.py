@@ -17,11 +17,12 @@ import trio
 from anyio.from_thread import BlockingPortal
 
 from estargz.errors import EstargzError
+from fs.ending import Ending
 from fs.errors import FsError
 from fs.layer import LayerSource, LayerStatistics
+from fs.layer_trees import LayerTrees
 from fs.layers import LayerTable
 from fs.proto import control_pb2, control_pb2_grpc
-from fs.session import forget_layer
 from registry.digest import Digest
 from registry.errors import ContentError, RegistryError
 from registry.reference import Reference
@@ -47,12 +48,15 @@ class Served:
     """What the control service speaks for.
 
     Attributes:
+        trees: shows the layers.
+        ending: how the process is asked to end.
         reload: reads the settings again; raises ``SettingsError``, and changes nothing, if they cannot be used.
     """
 
     layers: LayerTable
     mountpoint: Path
-    stop: trio.Event
+    trees: LayerTrees
+    ending: Ending
     reload: Callable[[], Coroutine[Any, Any, object]]
 
 
@@ -77,7 +81,7 @@ class ControlService(control_pb2_grpc.ControlServicer):
             )
             neighbours = [Digest.parse(text) for text in request.neighbours]
             layer = await self._served.layers.attach(source, neighbours=neighbours)
-            directory = self._served.mountpoint / layer.digest.file_name
+            directory = await self._served.trees.show(layer)
             return control_pb2.AttachResponse(directory=str(directory))
 
         return self._answer(context, attach)
@@ -89,8 +93,8 @@ class ControlService(control_pb2_grpc.ControlServicer):
 
         async def detach() -> None:
             digest = Digest.parse(request.layer_digest)
-            if await self._served.layers.detach(digest) is not None:
-                await trio.to_thread.run_sync(forget_layer, digest.file_name.encode())
+            await self._served.layers.detach(digest)
+            await self._served.trees.hide(digest)
 
         self._answer(context, detach)
         return control_pb2.DetachResponse()
@@ -99,17 +103,19 @@ class ControlService(control_pb2_grpc.ControlServicer):
         self, request: control_pb2.StatusRequest, context: grpc.ServicerContext
     ) -> control_pb2.StatusResponse:
         """Tells what is served."""
+        statistics = self._portal.call(self._served.layers.statistics)
+        shown = self._served.trees.is_shown
         return control_pb2.StatusResponse(
             version=version("pyestargz"),
             mountpoint=str(self._served.mountpoint),
-            layers=[_status(s) for s in self._portal.call(self._served.layers.statistics)],
+            layers=[_status(s) for s in statistics if shown(s.layer)],
         )
 
     def Stop(
         self, request: control_pb2.StopRequest, context: grpc.ServicerContext
     ) -> control_pb2.StopResponse:
         """Asks the server to end; it does so after it has answered."""
-        self._portal.call(self._served.stop.set)
+        self._portal.call(self._served.ending.unmount)
         return control_pb2.StopResponse()
 
     def Reload(

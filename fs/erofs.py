@@ -14,9 +14,8 @@ import os
 import stat
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from struct import Struct
 from typing import BinaryIO
 
 from fs.erofs_directories import DirectoryEntry, directory_bytes, dump_directory
@@ -45,13 +44,12 @@ from fs.erofs_format import (
     dump_device_number,
     dump_head,
 )
-from fs.erofs_xattrs import SharedXattrs, XattrError, xattr_units
+from fs.erofs_xattrs import SharedXattrs, xattr_units
 from fs.errors import UnrepresentableError
-from fs.inodes import ROOT, Attributes, InodeTable
+from fs.inodes import ROOT, InodeTable
 
 _SECOND_NS = 1_000_000_000
 _FLUSH_BYTES = 1 << 20
-_EPOCH_SAMPLES = 1000
 _REGULAR, _DIRECTORY, _SYMLINK = stat.S_IFREG >> 12, stat.S_IFDIR >> 12, stat.S_IFLNK >> 12
 _DOTS = (b".", b"..")
 _MAX_DATA_BYTES = MAX_BLOCK << BLOCK_BITS
@@ -67,11 +65,11 @@ def write_erofs(inodes: InodeTable, output: BinaryIO, *, data_bytes: int, uuid: 
         uuid: 16 bytes that name the image.
 
     Raises:
-        UnrepresentableError: EROFS has no room for something; it is named.
+        UnrepresentableError: EROFS has no room for something.
         OSError: the disk is full or broken.
     """
     if data_bytes > _MAX_DATA_BYTES:
-        raise UnrepresentableError("/", f"{data_bytes} bytes of content")
+        raise UnrepresentableError(f"{data_bytes} bytes of content")
     _Writer(inodes, output).write(data_bytes, uuid)
 
 
@@ -83,32 +81,32 @@ class _Writer:
         self._output = output
         self._pending = bytearray(INODES_OFFSET)
         self._flushed = 0
-        self._nodes = array("Q")
-        self._types = bytearray()
+        self._nodes = array("Q", bytes(8 * len(inodes)))
         self._directories: dict[int, _Place] = {}
-        self._epoch_ns = _commonest_mtime(inodes)
+        # The modification time that most inodes have, for these can be compact.
+        self._epoch_ns = Counter(inodes.mtimes_ns).most_common(1)[0][0]
+        self._shared = SharedXattrs(_xattr_sets(inodes))
+        self._xattrs = {0: b""}
 
     def write(self, data_bytes: int, uuid: bytes) -> None:
-        inodes = self._inodes
-        try:
-            shared = SharedXattrs(inodes.xattrs(index) for index in range(len(inodes)))
-        except XattrError as error:
-            raise UnrepresentableError("/", str(error)) from error
-        for index in range(len(inodes)):
-            self._add(index, shared)
+        for index, (mode, nlink) in enumerate(
+            zip(self._inodes.modes, self._inodes.nlinks, strict=True)
+        ):
+            if nlink:
+                self._add(index, mode >> 12)
             if len(self._pending) > _FLUSH_BYTES:
                 self._align(SLOT_BYTES)
                 self._flush()
         self._align(BLOCK_BYTES)
         xattr_block = self._position >> BLOCK_BITS
-        self._pending += shared.area
+        self._pending += self._shared.area
         self._align(BLOCK_BYTES)
         self._flush()
         for index, place in self._directories.items():
             self._put_entries(index, place)
         superblock = Superblock(
             root_node=self._nodes[ROOT],
-            inodes=len(inodes),
+            inodes=len(self._inodes),
             epoch_seconds=self._epoch_ns // _SECOND_NS,
             epoch_nanoseconds=self._epoch_ns % _SECOND_NS,
             blocks=self._position >> BLOCK_BITS,
@@ -133,48 +131,31 @@ class _Writer:
     def _align(self, unit: int) -> None:
         self._pending += bytes(-self._position % unit)
 
-    def _add(self, index: int, shared: SharedXattrs) -> None:
+    def _add(self, index: int, kind: int) -> None:
         """Appends an inode, with what belongs behind it."""
-        attributes = self._inodes.attributes(index)
-        try:
-            xattrs = shared.dump(self._inodes.xattrs(index))
-        except XattrError as error:
-            raise UnrepresentableError(self._inodes.path(index), str(error)) from error
-        kind = attributes.mode >> 12
-        self._types.append(FILE_TYPES[kind])
-        if kind == _REGULAR and attributes.size:
-            self._add_file(index, attributes, xattrs)
+        size = self._inodes.sizes[index]
+        if kind == _REGULAR and size:
+            self._add_inode(index, size, CHUNK_BASED, CHUNK_INDEXES | chunk_bits(size))
+            self._pending += bytes(-len(self._pending) % CHUNK_INDEX.size)
+            block = self._inodes.places[index] >> BLOCK_BITS
+            self._pending += CHUNK_INDEX.pack(0, CONTENT_DEVICE, block)
         elif kind == _DIRECTORY:
-            self._add_directory(index, attributes, xattrs)
+            names = (name for name, _ in self._inodes.entries(index))
+            self._directories[index] = self._add_flat(index, directory_bytes([*_DOTS, *names]))
         elif kind == _SYMLINK:
-            self._add_symlink(index, attributes, xattrs)
+            target = self._inodes.target(index)
+            for offset, piece in self._add_flat(index, size).pieces(target):
+                start = offset - self._flushed  # nothing is flushed before the inode is whole
+                self._pending[start : start + len(piece)] = piece
         else:
-            major, minor = os.major(attributes.rdev), os.minor(attributes.rdev)
-            device = dump_device_number(major, minor)
-            self._add_inode(attributes, xattrs, attributes.size, FLAT_PLAIN, device)
+            device = self._inodes.attributes(index).rdev
+            number = dump_device_number(os.major(device), os.minor(device))
+            self._add_inode(index, size, FLAT_PLAIN, number)
 
-    def _add_file(self, index: int, attributes: Attributes, xattrs: bytes) -> None:
-        size = attributes.size
-        self._add_inode(attributes, xattrs, size, CHUNK_BASED, CHUNK_INDEXES | chunk_bits(size))
-        if xattrs:
-            self._align(CHUNK_INDEX.size)
-        block = self._inodes.extent(index).offset >> BLOCK_BITS
-        self._pending += CHUNK_INDEX.pack(0, CONTENT_DEVICE, block)
-
-    def _add_symlink(self, index: int, attributes: Attributes, xattrs: bytes) -> None:
-        target = self._inodes.target(index)
-        place = self._add_flat(attributes, xattrs, len(target))
-        for offset, piece in place.pieces(target):
-            start = offset - self._flushed  # nothing is flushed before the inode is whole
-            self._pending[start : start + len(piece)] = piece
-
-    def _add_directory(self, index: int, attributes: Attributes, xattrs: bytes) -> None:
-        size = directory_bytes([*_DOTS, *self._inodes.children(index)])
-        self._directories[index] = self._add_flat(attributes, xattrs, size)
-
-    def _add_flat(self, attributes: Attributes, xattrs: bytes, size: int) -> "_Place":
+    def _add_flat(self, index: int, size: int) -> "_Place":
         """Appends an inode and room for its content: the part beyond whole blocks beside it, if that fits."""
-        inode_bytes = self._inode_struct(attributes, size)[1].size + len(xattrs)
+        core = COMPACT_INODE if self._is_compact(index, size) else EXTENDED_INODE
+        inode_bytes = core.size + len(self._xattrs_of(index))
         rest = size % BLOCK_BYTES
         if inode_bytes + rest > BLOCK_BYTES:
             rest = 0
@@ -184,7 +165,7 @@ class _Writer:
         rest_offset = self._position + inode_bytes
         blocks_offset = -(-(rest_offset + rest) // BLOCK_BYTES) * BLOCK_BYTES
         layout = FLAT_INLINE if rest else FLAT_PLAIN
-        self._add_inode(attributes, xattrs, size, layout, blocks_offset >> BLOCK_BITS)
+        self._add_inode(index, size, layout, blocks_offset >> BLOCK_BITS)
         self._pending += bytes(rest)
         if size > rest:
             self._align(BLOCK_BYTES)
@@ -192,50 +173,53 @@ class _Writer:
             self._align(BLOCK_BYTES)
         return _Place(blocks_offset, rest_offset, rest)
 
-    def _inode_struct(self, attributes: Attributes, size: int) -> tuple[int, Struct]:
-        """The form of inode that an inode fits into."""
-        fits = (
-            attributes.mtime_ns == self._epoch_ns
-            and attributes.uid <= MAX_COMPACT_ID
-            and attributes.gid <= MAX_COMPACT_ID
-            and attributes.nlink <= MAX_COMPACT_NLINK
+    def _is_compact(self, index: int, size: int) -> bool:
+        inodes = self._inodes
+        return (
+            inodes.mtimes_ns[index] == self._epoch_ns
+            and inodes.uids[index] <= MAX_COMPACT_ID
+            and inodes.gids[index] <= MAX_COMPACT_ID
+            and inodes.nlinks[index] <= MAX_COMPACT_NLINK
             and size <= MAX_COMPACT_SIZE
         )
-        return (COMPACT, COMPACT_INODE) if fits else (EXTENDED, EXTENDED_INODE)
 
-    def _add_inode(
-        self, attributes: Attributes, xattrs: bytes, size: int, layout: int, where: int
-    ) -> None:
+    def _add_inode(self, index: int, size: int, layout: int, where: int) -> None:
         """Appends an inode and its extended attributes; ``where`` is its ``i_u``."""
-        pending = self._pending
+        inodes, pending = self._inodes, self._pending
         pending += bytes(-len(pending) % SLOT_BYTES)  # what was flushed is a multiple of it
-        number = len(self._nodes) + 1  # what 32-bit programs see as inode number
-        self._nodes.append((self._flushed + len(pending)) // SLOT_BYTES)
-        form, struct = self._inode_struct(attributes, size)
+        self._nodes[index] = (self._flushed + len(pending)) // SLOT_BYTES
+        xattrs = self._xattrs_of(index)
         units = xattr_units(xattrs) if xattrs else 0
-        if form == COMPACT:
-            pending += struct.pack(
-                *(layout, units, attributes.mode, attributes.nlink, size, 0, where),
-                *(number, attributes.uid, attributes.gid, 0),
+        mode, nlink = inodes.modes[index], inodes.nlinks[index]
+        owner = (inodes.uids[index], inodes.gids[index])
+        number = index + 1  # what 32-bit programs see as inode number
+        if self._is_compact(index, size):
+            pending += COMPACT_INODE.pack(
+                COMPACT | layout, units, mode, nlink, size, 0, where, number, *owner, 0
             )
         else:
-            seconds, nanoseconds = divmod(attributes.mtime_ns, _SECOND_NS)
-            pending += struct.pack(
-                *(EXTENDED | layout, units, attributes.mode, 0, size, where),
-                *(number, attributes.uid, attributes.gid),
-                *(seconds, nanoseconds, attributes.nlink),
+            times = divmod(inodes.mtimes_ns[index], _SECOND_NS)
+            pending += EXTENDED_INODE.pack(
+                EXTENDED | layout, units, mode, 0, size, where, number, *owner, *times, nlink
             )
         pending += xattrs
 
+    def _xattrs_of(self, index: int) -> bytes:
+        """The extended attributes behind an inode; many inodes have the same set."""
+        number = self._inodes.xattr_sets[index]
+        xattrs = self._xattrs.get(number)
+        if xattrs is None:
+            xattrs = self._xattrs[number] = self._shared.dump(self._inodes.xattrs(index))
+        return xattrs
+
     def _put_entries(self, index: int, place: "_Place") -> None:
         """Puts a directory's entries where room was left for them."""
-        nodes, types = self._nodes, self._types
-        children = {
-            **self._inodes.children(index),
-            b".": index,
-            b"..": self._inodes.parent(index),
-        }
-        entries = [DirectoryEntry(name, nodes[i], types[i]) for name, i in children.items()]
+        inodes, nodes = self._inodes, self._nodes
+        children = [*inodes.entries(index), (b".", index), (b"..", inodes.parent(index))]
+        entries = [
+            DirectoryEntry(name, nodes[child], FILE_TYPES[inodes.modes[child] >> 12])
+            for name, child in children
+        ]
         for offset, piece in place.pieces(dump_directory(entries)):
             self._output.seek(offset)
             self._output.write(piece)
@@ -256,8 +240,9 @@ class _Place:
         yield self.rest_offset, content[split:]
 
 
-def _commonest_mtime(inodes: InodeTable) -> int:
-    """A modification time that many inodes have, for these can be compact."""
-    step = -(-len(inodes) // _EPOCH_SAMPLES)
-    times = Counter(inodes.attributes(i).mtime_ns for i in range(0, len(inodes), step))
-    return times.most_common(1)[0][0]
+def _xattr_sets(inodes: InodeTable) -> Iterator[tuple[Mapping[bytes, bytes], int]]:
+    """Every set of extended attributes, and how many inodes have it."""
+    counts = Counter(inodes.xattr_sets)
+    examples = {number: index for index, number in enumerate(inodes.xattr_sets) if number}
+    for number, index in sorted(examples.items()):
+        yield inodes.xattrs(index), counts[number]

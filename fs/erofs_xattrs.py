@@ -17,26 +17,29 @@ from fs.erofs_format import (
     XATTR_PREFIXES,
     XATTR_UNIT_BYTES,
 )
+from fs.errors import UnrepresentableError
 
 _MAX_NAME_BYTES, _MAX_VALUE_BYTES = 0xFF, 0xFFFF
 _ACL_VERSION = (2).to_bytes(4, "little")
 _ACL_ENTRY_BYTES = 8
 
 
-class XattrError(Exception):
-    """Attributes that an image cannot hold."""
-
-
 class SharedXattrs:
     """The attributes that several inodes have, and what each inode records."""
 
-    def __init__(self, of_inodes: Iterable[Mapping[bytes, bytes]]) -> None:
-        """Looks at every inode's attributes once.
+    def __init__(self, sets: Iterable[tuple[Mapping[bytes, bytes], int]]) -> None:
+        """Looks at every set of attributes once.
+
+        Args:
+            sets: each, and how many inodes have it.
 
         Raises:
-            XattrError: some cannot be held.
+            UnrepresentableError: one cannot be held.
         """
-        counts = Counter(entry for xattrs in of_inodes if xattrs for entry in _dump_entries(xattrs))
+        counts: Counter[bytes] = Counter()
+        for xattrs, inodes in sets:
+            for entry in _dump_entries(xattrs):
+                counts[entry] += inodes
         self.area = bytearray()
         self._numbers: dict[bytes, int] = {}
         for entry, count in counts.items():
@@ -48,10 +51,8 @@ class SharedXattrs:
         """What stands behind an inode with these attributes; nothing if it keeps none.
 
         Raises:
-            XattrError: they cannot be held.
+            UnrepresentableError: they cannot be held.
         """
-        if not xattrs:
-            return b""
         shared: list[bytes] = []
         own: list[bytes] = []
         for entry in _dump_entries(xattrs):
@@ -64,7 +65,7 @@ class SharedXattrs:
             return b""
         body = b"".join([XATTR_HEADER.pack(0, len(shared)), *shared, *own])
         if xattr_units(body) > MAX_XATTR_UNITS:
-            raise XattrError(f"{len(body)} bytes of extended attributes")
+            raise UnrepresentableError(f"{len(body)} bytes of extended attributes")
         return body
 
 
@@ -87,12 +88,12 @@ def _dump_entries(xattrs: Mapping[bytes, bytes]) -> list[bytes]:
 
 def _dump_acl(index: int, value: bytes) -> bytes:
     if value[:4] != _ACL_VERSION or len(value) % _ACL_ENTRY_BYTES != len(_ACL_VERSION):
-        raise XattrError("an access control list that is none")
+        raise UnrepresentableError("an access control list that is none")
     return _dump_entry(index, b"", value)
 
 
 def _dump_entry(index: int, name: bytes, value: bytes) -> bytes:
     if len(name) > _MAX_NAME_BYTES or len(value) > _MAX_VALUE_BYTES:
-        raise XattrError(f"an attribute {name[:40]!r} of {len(value)} bytes")
+        raise UnrepresentableError(f"an attribute {name[:40]!r} of {len(value)} bytes")
     entry = XATTR_ENTRY.pack(len(name), index, len(value)) + name + value
     return entry + bytes(-len(entry) % XATTR_UNIT_BYTES)

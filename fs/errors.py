@@ -92,11 +92,6 @@ class LayerStateError(FsError):
 class UnrepresentableError(FsError):
     """A backend cannot show a layer as it is; another one can."""
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = path
-        self.reason = reason
-
 
 class SettingsError(FsError):
     """The file of settings cannot be read, or says what cannot be."""

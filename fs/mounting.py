@@ -60,6 +60,23 @@ def mount(kind: str, source: str, mountpoint: Path, options: Mapping[str, str | 
         os.close(mounted)
 
 
+def mount_fuse(name: str, mountpoint: Path) -> int:
+    """Mounts a FUSE file system that only root may enter; gives the descriptor that it is to be served on.
+
+    Raises:
+        MountError: the kernel refuses.
+        OSError: ``/dev/fuse`` cannot be opened.
+    """
+    descriptor = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    options = {"fd": str(descriptor), "rootmode": "40000", "user_id": "0", "group_id": "0"}
+    try:
+        mount("fuse", name, mountpoint, options)
+    except MountError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 def unmount_lazily(mountpoint: Path) -> None:
     """Takes away whatever is mounted there, however often; who uses it keeps it until the last file is closed.
 

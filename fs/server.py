@@ -19,9 +19,12 @@ from pathlib import Path
 
 import trio
 
+from fs.backend import shown_layers
 from fs.control import ControlService, Served, control_socket
-from fs.errors import SettingsError, StartError
+from fs.ending import Ending
+from fs.errors import MountError, SettingsError, StartError
 from fs.layer_directory import LayerDirectories
+from fs.layer_trees import FuseTrees
 from fs.layers import LayerTable
 from fs.log import LogLevel, log_to_file, log_to_stderr, set_level
 from fs.operations import LayerOperations
@@ -67,13 +70,21 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
         StartError: it cannot start; nothing stays mounted.
         SettingsError: what it is told makes no sense.
     """
-    stop = trio.Event()
+    ending = Ending()
     directories = LayerDirectories(settings.layers)
     told = settings.read()
     async with (
         RegistryClient(told.registry) as client,
         LayerTable(client, directories, fetching=told.fetching, filling=told.filling) as layers,
         mounted(LayerOperations(layers), settings.mountpoint),
+        shown_layers(
+            told.backend,
+            layers,
+            directories,
+            root=settings.root,
+            fuse=FuseTrees(settings.mountpoint),
+            ending=ending,
+        ) as trees,
         trio.open_nursery() as nursery,
     ):
 
@@ -83,13 +94,13 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
             layers.use(fetching=fresh.fetching, filling=fresh.filling)
             _log.info("settings read again")
 
-        nursery.start_soon(_stop_on_signal, stop)
+        nursery.start_soon(_end_on_signal, ending)
         nursery.start_soon(_reload_on_signal, reload)
-        served = Served(layers, settings.mountpoint, stop, reload)
+        served = Served(layers, settings.mountpoint, trees, ending, reload)
         async with control_socket(settings.socket, lambda portal: ControlService(served, portal)):
             _log.info("fs server ready", extra={"fields": {"root": str(settings.root)}})
             announce("ready")
-            await stop.wait()
+            await ending.wait()
             _end_in_any_case()
         nursery.cancel_scope.cancel()
     _log.info("fs server stopped")
@@ -100,10 +111,13 @@ def _end_in_any_case() -> None:
     faulthandler.dump_traceback_later(_STOP_SECONDS, exit=True)
 
 
-async def _stop_on_signal(stop: trio.Event) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            stop.set()
+async def _end_on_signal(ending: Ending) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGUSR1) as signals:
+        async for number in signals:
+            if number == signal.SIGUSR1:
+                ending.hand_over()
+            else:
+                ending.unmount()
 
 
 async def _reload_on_signal(reload: Callable[[], Awaitable[None]]) -> None:
@@ -172,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _raise_descriptor_limit()
         with _only_one(settings.root):
             trio.run(serve, settings, announce)
-    except* (StartError, SettingsError, OSError) as group:
+    except* (StartError, SettingsError, MountError, OSError) as group:
         reason = "; ".join(str(error) for error in _leaves(group))
         _log.error("fs server cannot run", extra={"fields": {"error": reason}})
         announce(f"error: {reason}")

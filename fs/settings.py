@@ -4,6 +4,7 @@ The file outlives both processes, and may have been written by an older or a new
 known is ignored, what is missing has its default.
 """
 
+import enum
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,30 @@ _MODE = 0o600  # settings of registries may hold secrets, in headers
 _MAX_BYTES = 16 << 20
 
 
+class Backend(enum.StrEnum):
+    """Who shows layers to containers.
+
+    ``erofs`` is the kernel, which asks for missing content only; ``fuse`` is the fs server. ``auto`` takes what is proven.
+    """
+
+    AUTO = "auto"
+    EROFS = "erofs"
+    FUSE = "fuse"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FsSettings:
     """How layers are fetched and served.
 
     Attributes:
+        backend: who shows them; read at start only.
         log_level: least level that is logged.
         filling: what is fetched unasked.
         fetching: how requests are traded against bytes.
         registry: how registries are spoken to.
     """
 
+    backend: Backend = Backend.AUTO
     log_level: LogLevel = LogLevel.INFO
     filling: FillSettings = field(default_factory=FillSettings)
     fetching: FetchSettings = field(default_factory=FetchSettings)

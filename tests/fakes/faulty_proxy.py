@@ -10,6 +10,7 @@ from tests.served import Served
 
 _HOP_HEADERS = {"connection", "transfer-encoding", "keep-alive", "content-length"}
 _FLIP_EVERY_BYTES = 1024
+_HELD_SECONDS = 60
 _STATE_LOCK = threading.Lock()
 
 
@@ -20,6 +21,7 @@ class Fault(enum.Enum):
     FLIPPED_BYTES = enum.auto()  # one wrong byte in each kibibyte: no read can miss all of them
     TRUNCATED = enum.auto()  # half of the body, then the connection is closed
     REFUSED = enum.auto()  # the connection is closed without an answer
+    HELD = enum.auto()  # no answer until another fault, or none, is chosen
 
 
 class FaultyProxy(Served):
@@ -40,7 +42,16 @@ class FaultyProxy(Served):
 
     def set_fault(self, fault: Fault) -> None:
         """Choose what happens to blob content from now on."""
+        if fault is Fault.HELD:
+            self._server.held.clear()
+            self._server.released.clear()
         self._server.fault = fault
+        if fault is not Fault.HELD:
+            self._server.released.set()
+
+    def wait_held(self, *, deadline_seconds: float = 20) -> None:
+        """Return as soon as a request is held."""
+        assert self._server.held.wait(deadline_seconds)
 
 
 class _Server(ThreadingHTTPServer):
@@ -49,6 +60,8 @@ class _Server(ThreadingHTTPServer):
         self.upstream = upstream
         self.fault = Fault.NONE
         self.faults_served = 0
+        self.held = threading.Event()
+        self.released = threading.Event()
 
     def count_fault(self) -> None:
         with _STATE_LOCK:
@@ -83,6 +96,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._proxy.count_fault()
             self.close_connection = True
             return
+        if fault is Fault.HELD:
+            self._proxy.count_fault()
+            self._proxy.held.set()
+            self._proxy.released.wait(_HELD_SECONDS)
+            fault = Fault.NONE
         connection = http.client.HTTPConnection(self._proxy.upstream, timeout=30)
         try:
             connection.request(self.command, self.path, headers=dict(self.headers.items()))

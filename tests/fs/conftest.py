@@ -1,17 +1,17 @@
 """A real fs server with a real mount, in front of a real registry that can be made to misbehave."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from fs.layer import LayerSource
 from fs.log import LogLevel
-from fs.settings import FsSettings
+from fs.settings import Backend, FsSettings
 from tests.fakes.faulty_proxy import FaultyProxy
 from tests.fakes.registry import FakeRegistry
-from tests.fs.fs_server import FsServer
-from tests.fs.in_process import CONTENT, NOTHING_UNASKED, push
+from tests.fs.fs_server import FsServer, PushedLayer
+from tests.fs.in_process import CONTENT, NOTHING_UNASKED, push as push_to_fake
 from tests.fs.layers_by_hand import HandmadeBlob
 from tests.real_registry import RealRegistry
 
@@ -28,10 +28,25 @@ def proxy(blob_registry: RealRegistry) -> Iterator[FaultyProxy]:
         yield proxy
 
 
+Push = Callable[[HandmadeBlob], PushedLayer]
+
+
 @pytest.fixture
-def fs_server(tmp_path: Path) -> Iterator[FsServer]:
-    """A server that fetches nothing unasked."""
-    settings = FsSettings(log_level=LogLevel.DEBUG, filling=NOTHING_UNASKED)
+def push(blob_registry: RealRegistry, proxy: FaultyProxy) -> Push:
+    """Puts a blob into the real registry, to be fetched through the proxy."""
+
+    def push(blob: HandmadeBlob) -> PushedLayer:
+        toc_digest = blob.finish()
+        return PushedLayer(bytes(blob.data), toc_digest, blob_registry, proxy.host)
+
+    return push
+
+
+@pytest.fixture
+def fs_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[FsServer]:
+    """A server that fetches nothing unasked, with the backend that a test asks for."""
+    backend = getattr(request, "param", Backend.AUTO)
+    settings = FsSettings(backend=backend, log_level=LogLevel.DEBUG, filling=NOTHING_UNASKED)
     with FsServer(tmp_path, settings) as server:
         yield server
 
@@ -47,4 +62,4 @@ def source(fake: FakeRegistry) -> LayerSource:
     """A layer with one file, of four chunks."""
     blob = HandmadeBlob()
     blob.add_file("file", CONTENT, chunk_bytes=4096)
-    return push(blob, fake)
+    return push_to_fake(blob, fake)

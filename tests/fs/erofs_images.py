@@ -25,7 +25,8 @@ def write_image(image: LayerImage, directory: Path) -> tuple[Path, Path]:
     with data.open("wb") as file:
         file.truncate(image.data_bytes)
         for index in range(len(image.inodes)):
-            if stat.S_ISREG(image.inodes.attributes(index).mode):
+            attributes = image.inodes.attributes(index)
+            if stat.S_ISREG(attributes.mode) and attributes.nlink:
                 extent = image.inodes.extent(index)
                 file.seek(extent.offset)
                 file.write(content(index, extent.size))

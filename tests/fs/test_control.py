@@ -8,6 +8,8 @@ import pytest
 import trio
 
 from fs.control import ControlService, Served, control_socket
+from fs.ending import Ending
+from fs.layer_trees import FuseTrees
 from fs.proto import control_pb2, control_pb2_grpc
 from fs.server import ServerSettings
 from fs.settings import FsSettings, write_settings
@@ -47,7 +49,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         async with layer_table(tmp_path / "layers") as table:
             settings = ServerSettings(tmp_path, socket, tmp_path / "settings.json")
             read = partial(trio.to_thread.run_sync, settings.read)
-            served = Served(table, tmp_path / "mnt", trio.Event(), read)
+            served = Served(table, tmp_path / "mnt", FuseTrees(tmp_path / "mnt"), Ending(), read)
             async with control_socket(socket, lambda portal: ControlService(served, portal)):
                 yield Service(socket, served, fake)
 
@@ -91,7 +93,7 @@ async def test_refusals_have_a_code_and_a_reason(service: Service) -> None:
 async def test_stop_is_answered_first(service: Service) -> None:
     await service.call(lambda stub: stub.Stop(control_pb2.StopRequest(), timeout=10))
     with trio.fail_after(5):
-        await service.served.stop.wait()
+        await service.served.ending.wait()
 
 
 async def test_only_the_owner_may_ask(service: Service) -> None:

@@ -17,6 +17,8 @@ from fs.settings import FsSettings
 from registry.digest import Digest
 from tests.e2e.leftovers import mounts_under
 from tests.fakes.faulty_proxy import Fault, FaultyProxy
+from tests.fs.backends import both_backends, on_fuse
+from tests.fs.conftest import Push
 from tests.fs.fs_server import FsServer, PushedLayer, drop_page_cache
 from tests.fs.layers_by_hand import HandmadeBlob, entry
 from tests.real_registry import RealRegistry
@@ -24,16 +26,6 @@ from tests.real_registry import RealRegistry
 pytestmark = [pytest.mark.fuse, pytest.mark.registry]
 
 BIG = os.urandom(5 << 20)
-Push = Callable[[HandmadeBlob], PushedLayer]
-
-
-@pytest.fixture
-def push(blob_registry: RealRegistry, proxy: FaultyProxy) -> Push:
-    def push(blob: HandmadeBlob) -> PushedLayer:
-        toc_digest = blob.finish()
-        return PushedLayer(bytes(blob.data), toc_digest, blob_registry, proxy.host)
-
-    return push
 
 
 @pytest.fixture
@@ -65,6 +57,7 @@ def read_errno(path: Path) -> int | None:
     return caught.value.errno
 
 
+@both_backends
 def test_content_comes_by_range_and_only_once(fs_server: FsServer, layer: PushedLayer) -> None:
     directory = fs_server.attach(layer)
     assert layer.requests() == 1
@@ -88,6 +81,7 @@ def test_many_readers_of_one_chunk_cost_one_request(
     assert layer.requests() == before + 1
 
 
+@both_backends
 def test_the_tree_is_as_the_toc_says(fs_server: FsServer, layer: PushedLayer) -> None:
     directory = fs_server.attach(layer)
     big = (directory / "big").lstat()
@@ -107,6 +101,7 @@ def test_the_tree_is_as_the_toc_says(fs_server: FsServer, layer: PushedLayer) ->
     assert {path.name for path in directory.iterdir()} == names
 
 
+@both_backends
 def test_overlayfs_stacks_a_layer(fs_server: FsServer, layer: PushedLayer, tmp_path: Path) -> None:
     directory = fs_server.attach(layer)
     lower, upper, work, merged = (tmp_path / name for name in ("lower", "upper", "work", "merged"))
@@ -135,6 +130,7 @@ def test_layers_cannot_be_written(fs_server: FsServer, layer: PushedLayer) -> No
             write()
 
 
+@on_fuse
 def test_the_state_file_tells_what_was_fetched(fs_server: FsServer, layer: PushedLayer) -> None:
     directory = fs_server.attach(layer)
     file = directory / ".stargz-snapshotter" / f"{layer.digest}.json"
@@ -152,6 +148,7 @@ def test_the_state_file_tells_what_was_fetched(fs_server: FsServer, layer: Pushe
     assert stat.S_IMODE(file.stat().st_mode) == 0o400
 
 
+@both_backends
 @pytest.mark.parametrize("fault", [Fault.FLIPPED_BYTES, Fault.TRUNCATED, Fault.REFUSED])
 def test_bad_answers_are_errors_until_they_end(
     fs_server: FsServer, layer: PushedLayer, proxy: FaultyProxy, fault: Fault
@@ -214,6 +211,7 @@ def test_an_ordinary_layer_is_refused(fs_server: FsServer, blob_registry: RealRe
     assert refused(lambda: fs_server.attach(ordinary)) is grpc.StatusCode.UNAVAILABLE
 
 
+@both_backends
 @pytest.mark.parametrize("ending", ["stop", "kill"])
 def test_a_successor_serves_what_was_kept(
     fs_server: FsServer, layer: PushedLayer, proxy: FaultyProxy, ending: str
@@ -235,6 +233,7 @@ def test_a_successor_serves_what_was_kept(
         assert layer.requests() == asked
 
 
+@both_backends
 def test_detached_layers_leave_nothing(fs_server: FsServer, layer: PushedLayer) -> None:
     directory = fs_server.attach(layer)
     (directory / "etc/hello").read_bytes()
@@ -243,6 +242,7 @@ def test_detached_layers_leave_nothing(fs_server: FsServer, layer: PushedLayer) 
     assert not any(path.is_file() for path in (fs_server.root / "layers").rglob("*"))
 
 
+@both_backends
 def test_attaching_again_and_again_leaks_no_descriptors(
     fs_server: FsServer, layer: PushedLayer
 ) -> None:
@@ -272,6 +272,7 @@ def test_one_root_has_one_server(second: FsServer) -> None:
     assert "another fs server already uses" in second.log
 
 
+@both_backends
 def test_stop_unmounts_and_ends(fs_server: FsServer, layer: PushedLayer) -> None:
     fs_server.attach(layer)
     fs_server.control.Stop(control_pb2.StopRequest(), timeout=10)

@@ -1,0 +1,100 @@
+"""Choosing who shows layers, the kernel or this process, and keeping it up for the time that the server runs."""
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from fs.data_connection import DataConnection, connect, disconnect, let_keep
+from fs.data_directory import node_of
+from fs.data_server import DataServer
+from fs.ending import Ending
+from fs.erofs_mounts import Access, probe
+from fs.erofs_trees import ErofsTrees, unmount_trees
+from fs.errors import StaleLayerError, StartError
+from fs.layer import Layer
+from fs.layer_directory import LayerDirectories
+from fs.layer_trees import FuseTrees, LayerTrees
+from fs.layers import LayerTable
+from fs.settings import Backend
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def shown_layers(
+    backend: Backend,
+    layers: LayerTable,
+    directories: LayerDirectories,
+    *,
+    root: Path,
+    fuse: FuseTrees,
+    ending: Ending,
+) -> AsyncIterator[LayerTrees]:
+    """What shows layers, for the time of a ``with`` block.
+
+    Raises:
+        StartError: the backend that is wanted is not to be had.
+        MountError: the kernel does not mount what the probe says it does, or does not let go of what was mounted.
+        OSError: the disk is full or broken.
+    """
+    access = await trio.to_thread.run_sync(_choose, backend, root)
+    if access is None:
+        await trio.to_thread.run_sync(_clear, root)
+        yield fuse
+        return
+    connection = await trio.to_thread.run_sync(connect, root)
+    try:
+        async with _serving(connection, layers, directories, root) as server:
+            trees = ErofsTrees(root, layers, directories, server, access=access, fallback=fuse)
+            try:
+                async with trees.kept_up(is_served=connection.negotiated is not None):
+                    yield trees
+            finally:
+                if ending.takes_mounts_away:
+                    with trio.CancelScope(shield=True):
+                        await trio.to_thread.run_sync(trees.unmount_all)
+                        await trio.to_thread.run_sync(disconnect, root)
+    finally:
+        os.close(connection.descriptor)
+
+
+@asynccontextmanager
+async def _serving(
+    connection: DataConnection, layers: LayerTable, directories: LayerDirectories, root: Path
+) -> AsyncIterator[DataServer]:
+    """The data server, on a connection that the next process can take over."""
+
+    async def find(node: int) -> Layer:
+        for digest in await trio.to_thread.run_sync(directories.kept):
+            if node_of(digest) == node:
+                return await layers.find(digest.file_name.encode())
+        raise StaleLayerError(f"with node {node}")
+
+    async with DataServer(
+        connection.descriptor, negotiated=connection.negotiated, find=find
+    ) as server:
+        if connection.negotiated is None:
+            negotiated = await server.wait_negotiated()
+            await trio.to_thread.run_sync(let_keep, root, connection, negotiated)
+        yield server
+
+
+def _choose(backend: Backend, root: Path) -> Access | None:
+    """How the kernel shows layers; None if this process does."""
+    if backend is not Backend.EROFS:
+        return None
+    found = probe(root)
+    if isinstance(found, Access):
+        _log.info("layers are shown by EROFS", extra={"fields": {"images": found.value}})
+        return found
+    raise StartError(f'backend erofs cannot be used here: {found}; set backend = "fuse"')
+
+
+def _clear(root: Path) -> None:
+    """Takes away what the other backend left mounted."""
+    unmount_trees(root)
+    disconnect(root)

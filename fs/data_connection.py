@@ -1,0 +1,84 @@
+"""The data server's connection: taken over from a former process where it can be, mounted anew where not.
+
+<root>/data     where it is mounted
+<root>/keeper   the socket of the process that holds it (``fs.keeper``)
+"""
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from fs import keeper
+from fs.fuse_protocol import Negotiated
+from fs.keeper import Kept
+from fs.mounting import mount_fuse, mounts_at, unmount_lazily
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DataConnection:
+    """A connection to the kernel.
+
+    Attributes:
+        descriptor: ``/dev/fuse``, mounted.
+        negotiated: what a former process agreed on; None if the connection is new.
+    """
+
+    descriptor: int
+    negotiated: Negotiated | None
+
+
+def connect(root: Path) -> DataConnection:
+    """Takes the connection over, or makes one; it blocks. Whoever calls closes its descriptor.
+
+    Raises:
+        MountError: the kernel refuses.
+        OSError: ``/dev/fuse`` cannot be opened.
+    """
+    mountpoint = data_mountpoint(root)
+    kept = keeper.kept(_keeper_socket(root))
+    if kept is not None:
+        negotiated = msgspec.json.decode(kept.state, type=Negotiated)
+        # Without a repetition, what the former process read and did not answer would wait for ever.
+        if negotiated.can_resend and mounts_at(mountpoint):
+            _log.info("connection of the data server taken over")
+            return DataConnection(kept.descriptor, negotiated)
+        os.close(kept.descriptor)
+    disconnect(root)
+    mountpoint.mkdir(mode=0o700, exist_ok=True)
+    return DataConnection(mount_fuse("stargz-data", mountpoint), None)
+
+
+def let_keep(root: Path, connection: DataConnection, negotiated: Negotiated) -> None:
+    """Gives a new connection to a keeper, so that the next process can take it over; it blocks.
+
+    Raises:
+        OSError: there can be no keeper.
+        subprocess.CalledProcessError: idem.
+    """
+    path = _keeper_socket(root)
+    keeper.start(path)
+    keeper.keep(path, Kept(connection.descriptor, msgspec.json.encode(negotiated)))
+
+
+def disconnect(root: Path) -> None:
+    """Unmounts, and lets go of what is kept: whoever still reads is told EIO; it blocks.
+
+    Raises:
+        MountError: the kernel does not let go.
+    """
+    unmount_lazily(data_mountpoint(root))
+    keeper.end(_keeper_socket(root))
+
+
+def data_mountpoint(root: Path) -> Path:
+    """Where the data server's files are."""
+    return root / "data"
+
+
+def _keeper_socket(root: Path) -> Path:
+    return root / "keeper"

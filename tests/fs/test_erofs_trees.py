@@ -1,0 +1,128 @@
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trio
+
+from fs.data_connection import connect, data_mountpoint, disconnect
+from fs.data_server import DataServer
+from fs.erofs_mounts import Access
+from fs.erofs_trees import METADATA_NAME, ErofsTrees, unmount_trees
+from fs.layer import LayerSource
+from fs.layer_directory import LayerDirectories
+from fs.layer_trees import FuseTrees
+from fs.layers import LayerTable
+from fs.mounting import mountpoints_below
+from tests.fakes.registry import FakeRegistry
+from tests.fs.in_process import CONTENT, layer_table, push, read_file
+from tests.fs.layers_by_hand import HandmadeBlob, entry
+from tests.fs.test_data_server import no_layer
+
+pytestmark = pytest.mark.fuse
+
+
+@dataclass(frozen=True)
+class Shown:
+    trees: ErofsTrees
+    table: LayerTable
+    root: Path
+
+
+@pytest.fixture
+async def shown(tmp_path: Path) -> AsyncIterator[Shown]:
+    connection = await trio.to_thread.run_sync(connect, tmp_path)
+    async with (
+        layer_table(tmp_path / "layers") as table,
+        DataServer(connection.descriptor, negotiated=None, find=no_layer) as server,
+    ):
+        trees = ErofsTrees(
+            tmp_path,
+            table,
+            LayerDirectories(tmp_path / "layers"),
+            server,
+            access=Access.FILES,
+            fallback=FuseTrees(tmp_path / "mnt"),
+        )
+        async with trees.kept_up(is_served=False):
+            yield Shown(trees, table, tmp_path)
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(unmount_trees, tmp_path)
+            await trio.to_thread.run_sync(disconnect, tmp_path)
+
+
+async def read(path: Path) -> bytes:
+    return await trio.to_thread.run_sync(path.read_bytes)
+
+
+def mounted(root: Path, place: str) -> list[Path]:
+    return mountpoints_below(root / place)
+
+
+async def test_a_layer_is_mounted_once_and_taken_away(shown: Shown, source: LayerSource) -> None:
+    layer = await shown.table.attach(source)
+    assert not shown.trees.is_shown(layer.digest)
+    directory = await shown.trees.show(layer)
+    assert await shown.trees.show(layer) == directory
+    assert shown.trees.is_shown(layer.digest)
+    assert len(mounted(shown.root, "erofs")) == 1
+    assert await read(directory / "file") == CONTENT
+    await shown.trees.hide(layer.digest)
+    assert not shown.trees.is_shown(layer.digest)
+    assert mounted(shown.root, "erofs") == []
+    assert not directory.is_symlink()
+
+
+async def test_a_complete_layer_is_mounted_on_its_local_content(
+    shown: Shown, source: LayerSource
+) -> None:
+    layer = await shown.table.attach(source)
+    directory = await shown.trees.show(layer)
+    file = await trio.to_thread.run_sync((directory / "file").open, "rb")
+    await read_file(layer)
+    assert layer.store.is_complete
+    assert await shown.trees.show(layer) == directory
+    assert mounted(shown.root, "erofs") == []
+    assert len(mounted(shown.root, "local")) == 1
+    assert await read(directory / "file") == CONTENT
+    assert await trio.to_thread.run_sync(file.read) == CONTENT  # who has the former mount keeps it
+    file.close()
+    assert await shown.trees.show(layer) == directory
+
+
+async def test_what_erofs_has_no_room_for_is_left_to_fuse(shown: Shown, fake: FakeRegistry) -> None:
+    blob = HandmadeBlob()
+    blob.entries.append(entry("f", xattrs={"user.large": bytes(1 << 16)}))
+    layer = await shown.table.attach(push(blob, fake))
+    assert await shown.trees.show(layer) == shown.root / "mnt" / layer.digest.file_name
+    assert shown.trees.is_shown(layer.digest)
+    assert mounted(shown.root, "erofs") == []
+
+
+async def test_an_image_that_was_not_finished_is_written_again(
+    shown: Shown, source: LayerSource
+) -> None:
+    layer = await shown.table.attach(source)
+    directory = LayerDirectories(shown.root / "layers").path(layer.digest)
+    leftover = (directory / METADATA_NAME).with_suffix(".new")
+    leftover.write_bytes(b"cut off")
+    assert await read(await shown.trees.show(layer) / "file") == CONTENT
+    assert not leftover.exists()
+
+
+async def test_mounts_that_nobody_serves_are_made_anew(shown: Shown, source: LayerSource) -> None:
+    layer = await shown.table.attach(source)
+    directory = await shown.trees.show(layer)
+    again = ErofsTrees(
+        shown.root,
+        shown.table,
+        LayerDirectories(shown.root / "layers"),
+        shown.trees._server,
+        access=Access.FILES,
+        fallback=FuseTrees(shown.root / "mnt"),
+    )
+    async with again.kept_up(is_served=False):
+        assert await again.show(layer) == directory
+        assert await read(directory / "file") == CONTENT
+    assert len(mounted(shown.root, "erofs")) == 1
+    assert mounted(shown.root, data_mountpoint(shown.root).name) == []

@@ -288,6 +288,7 @@ class Fetcher:
                 flight.unkept = await self._landing.put(member, data)
             except (CorruptMemberError, DigestMismatchError) as error:
                 self._count_wrong(flight, error)
+                await self._blob.distrust()
                 data = await self._fetch_again(flight.member, request.priority)
                 flight.unkept = await self._landing.put(member, data)
             if not flight.unkept:

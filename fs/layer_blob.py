@@ -60,6 +60,10 @@ class LayerBlob:
         """What is known of the way to the registry."""
         return self._node.link(self.reference.repository_name.host)
 
+    async def distrust(self) -> bool:
+        """Tells that what was read the last time was wrong; whether another server of the registry can be asked now."""
+        return await self._client.distrust(self.reference.repository_name, self.digest)
+
     async def find_toc(self) -> FoundToc:
         """Fetches the compressed TOC, in one request where it is in the blob and not unusually large.
 

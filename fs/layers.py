@@ -154,6 +154,15 @@ class LayerTable:
         return [layer.statistics() for layer in self._by_digest.values()]
 
     async def _open_new(self, source: LayerSource) -> Layer:
+        try:
+            return await self._open_once(source)
+        except EstargzError:
+            # Another server of the registry may give the right bytes.
+            if not await self._opener.blob(source.reference, source.digest).distrust():
+                raise
+        return await self._open_once(source)
+
+    async def _open_once(self, source: LayerSource) -> Layer:
         blob, found = self._found_ahead.pop(source.digest, (None, None))
         if blob is None or found is None:
             blob = self._opener.blob(source.reference, source.digest)

@@ -183,12 +183,13 @@ class RegistryClient:
         """
         return await find_blob_size(self._exchange, repository, digest, access=Access.PULL)
 
-    def distrust(self, repository: Repository, digest: Digest) -> None:
+    async def distrust(self, repository: Repository, digest: Digest) -> bool:
         """Tells that bytes of a blob, as read the last time, were not what its digest says.
 
-        Where the registry has other endpoints, they are asked first for a while.
+        Returns:
+            Whether the registry has other endpoints; for a while they are asked first.
         """
-        self._exchange.distrust(repository, digest)
+        return await self._exchange.distrust(repository, digest)
 
     async def push_blob(
         self,

@@ -165,14 +165,19 @@ class Exchange:
         finally:
             await response.aclose()
 
-    def distrust(self, repository: Repository, blob: Digest) -> None:
-        """The endpoint that gave bytes of a blob the last time gave wrong ones: others are asked first for a while."""
-        endpoint = self._givers.pop((repository, blob), None)
-        if endpoint is not None:
-            self._redirects.forget_blob((endpoint, repository, blob))
-            error = BadResponseError(endpoint.host, detail="bytes with another digest")
-            subject = repository, blob_path(repository, blob)
-            self._health.failed(endpoint, error, subject=subject, now=trio.current_time())
+    async def distrust(self, repository: Repository, blob: Digest) -> bool:
+        """See ``RegistryClient.distrust``."""
+        giver = self._givers.pop((repository, blob), None)
+        if giver is None:
+            return False
+        self._redirects.forget_blob((giver, repository, blob))
+        subject = repository, blob_path(repository, blob)
+        error = BadResponseError(giver.host, detail="bytes with another digest")
+        self._health.failed(giver, error, subject=subject, now=trio.current_time())
+        known = await self._hosts.endpoints(repository.host)
+        return any(
+            Capability.PULL in endpoint.capabilities for endpoint in known if endpoint != giver
+        )
 
     async def knock(self, endpoint: Endpoint) -> Knock:
         """Asks a server for nothing in particular, without credentials.

@@ -11,6 +11,7 @@ from fs.layer_directory import LayerDirectories
 from fs.layers import LayerTable
 from fs.request_planning import FetchSettings
 from registry.client import ClientSettings, RegistryClient
+from registry.host_settings import HostSettings
 from registry.reference import Reference
 from tests.fakes.registry import FakeRegistry
 from tests.fs.layers_by_hand import HandmadeBlob
@@ -47,3 +48,11 @@ def push(blob: HandmadeBlob, fake: FakeRegistry) -> LayerSource:
     toc_digest = blob.finish()
     digest = fake.add_blob(REPOSITORY, bytes(blob.data))
     return LayerSource(Reference.parse(f"{fake.host}/{REPOSITORY}:1"), digest, toc_digest)
+
+
+def mirrored(config_path: Path, fake: FakeRegistry, mirror: FakeRegistry) -> HostSettings:
+    """Settings by which a registry has a mirror."""
+    directory = config_path / fake.host
+    directory.mkdir(parents=True)
+    (directory / "hosts.toml").write_text(f'[host."http://{mirror.host}"]\n')
+    return HostSettings((config_path,))

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from fs.inodes import ROOT
 from fs.layer import LayerSource
 from fs.request_planning import FetchSettings
 from tests.fakes.registry import FakeRegistry, Fault
-from tests.fs.in_process import CONTENT, layer_table, push, read_file
+from tests.fs.in_process import CONTENT, QUICK, layer_table, mirrored, push, read_file
 from tests.fs.layers_by_hand import HandmadeBlob
 
 
@@ -39,6 +40,21 @@ async def test_wrong_bytes_are_asked_for_once_more(
         fake.faults.inject(Fault.WRONG_BYTES)
         assert await read_file(layer) == CONTENT
         assert layer.statistics().verify_failures == 1
+
+
+async def test_wrong_bytes_of_a_mirror_are_asked_of_the_next_server(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    with FakeRegistry() as mirror:
+        mirror.state.blobs.update(fake.state.blobs)
+        settings = replace(QUICK, hosts=mirrored(tmp_path / "certs.d", fake, mirror))
+        async with layer_table(tmp_path / "root", client_settings=settings) as table:
+            layer = await table.attach(source)
+            assert (mirror.count("blob"), fake.count("blob")) == (1, 0)
+            mirror.faults.inject(Fault.WRONG_BYTES, times=99)
+            assert await read_file(layer) == CONTENT
+            assert layer.statistics().verify_failures == 1
+    assert (mirror.count("blob"), fake.count("blob")) == (2, 1)
 
 
 async def test_every_reader_gets_an_error_of_its_own_and_the_next_read_starts_afresh(
@@ -110,7 +126,7 @@ async def test_a_table_that_ends_leaves_no_reader_with_wrong_content(
 
 FAULTS = [fault for fault in Fault if fault is not Fault.STALLED]
 # A server that says that the request is wrong is believed.
-FINAL_FAULTS = {Fault.RANGE_REFUSED, Fault.RANGE_UNSATISFIABLE}
+FINAL_FAULTS = {Fault.RANGE_REFUSED, Fault.RANGE_UNSATISFIABLE, Fault.TOO_LARGE}
 
 
 @pytest.mark.parametrize("redirected", [False, True])

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ from fs.layer import Layer, LayerSource
 from registry.digest import Digest
 from registry.errors import NotFoundError
 from registry.reference import Reference
-from tests.fakes.registry import FakeRegistry
-from tests.fs.in_process import CONTENT, REPOSITORY, layer_table, read_file
+from tests.fakes.registry import FakeRegistry, Fault
+from tests.fs.in_process import CONTENT, QUICK, REPOSITORY, layer_table, mirrored, read_file
 
 
 async def test_attaching_costs_one_request_and_again_none(
@@ -109,3 +110,16 @@ async def test_the_last_image_that_asked_is_where_content_comes_from(
             await read_file(layer)
         await table.attach(source)
         assert await read_file(layer) == CONTENT
+
+
+async def test_a_wrong_table_of_contents_is_asked_of_the_next_server(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    with FakeRegistry() as mirror:
+        mirror.state.blobs.update(fake.state.blobs)
+        mirror.faults.inject(Fault.WRONG_BYTES, times=99)
+        settings = replace(QUICK, hosts=mirrored(tmp_path / "certs.d", fake, mirror))
+        async with layer_table(tmp_path / "root", client_settings=settings) as table:
+            layer = await table.attach(source)
+            assert await read_file(layer) == CONTENT
+    assert mirror.count("blob") == 1

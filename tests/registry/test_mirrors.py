@@ -137,10 +137,19 @@ async def test_wrong_bytes_make_another_endpoint_be_asked(site):
     site.mirrors[0].faults.inject(Fault.WRONG_BYTES, times=99)
     async with RegistryClient(site.settings) as client:
         assert await _read(client, site, digest) != DATA[:100]
-        client.distrust(site.repository, digest)
+        assert await client.distrust(site.repository, digest)
         assert await _read(client, site, digest) == DATA[:100]
-        client.distrust(site.repository, Digest.of(b"never read"))
+        assert not await client.distrust(site.repository, Digest.of(b"never read"))
     assert site.asked() == [2, 1, 0]
+
+
+async def test_there_may_be_no_other_endpoint(site):
+    itself = site.mirrors[1]
+    digest = itself.add_blob(_NAME, DATA)
+    repository = Repository(itself.host, _NAME)
+    async with RegistryClient(site.settings) as client:
+        await client.read_range(repository, digest, start=0, length=1)
+        assert not await client.distrust(repository, digest)
 
 
 async def test_a_manifest_with_another_digest_is_asked_of_another_endpoint(site):

@@ -1,5 +1,6 @@
 """The ways to start a container that are compared, each from a node of its own that has nothing yet."""
 
+import dataclasses
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ class Mode:
         is_warm: whether the image was pulled and run before, and the page cache dropped since.
         socket: a peer's.
         reset: a shell command that makes a peer forget everything; empty for none.
+        config: the configuration file of our snapshotter.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Mode:
     is_warm: bool = False
     socket: Path | None = None
     reset: str = ""
+    config: str = ""
 
 
 OUR_MODES = {
@@ -52,7 +55,11 @@ OUR_MODES = {
         Mode(name="overlayfs-warm", variant=Variant.PLAIN, snapshotter="overlayfs", is_warm=True),
     )
 }
-BASELINES = {"warm": "overlayfs-warm"}  # what a mode is compared with, if not with a full pull
+
+
+def baseline_of(mode: str) -> str:
+    """The mode that one is compared with: a full pull, or the same without one."""
+    return "overlayfs-warm" if mode.endswith("warm") else "overlayfs"
 
 
 def peer_modes(sockets: Mapping[str, str], resets: Mapping[str, str]) -> list[Mode]:
@@ -67,6 +74,15 @@ def peer_modes(sockets: Mapping[str, str], resets: Mapping[str, str]) -> list[Mo
         )
         for name, socket in sockets.items()
         for variant in (Variant.UNOPTIMIZED, Variant.OPTIMIZED)
+    ]
+
+
+def configured_modes(configs: Mapping[str, str]) -> list[Mode]:
+    """Three modes of ours for each configuration file: its name, unoptimized, optimized and warm."""
+    return [
+        dataclasses.replace(OUR_MODES[kind], name=f"{name}-{kind}", config=Path(path).read_text())
+        for name, path in configs.items()
+        for kind in ("unoptimized", "optimized", "warm")
     ]
 
 
@@ -153,7 +169,7 @@ def new_node(mode: Mode, network: EmulatedNetwork) -> Iterator[EmptyNode]:
             yield EmptyNode(ctr=containerd.ctr(), network=network, snapshotter=mode.snapshotter)
     else:
         with (
-            Snapshotter() as ours,
+            Snapshotter(mode.config) as ours,
             Containerd(snapshotters={mode.snapshotter: ours.socket}) as containerd,
         ):
             yield EmptyNode(

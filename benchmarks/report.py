@@ -9,7 +9,7 @@ from rich.table import Table
 
 from benchmarks.budgets import verdicts
 from benchmarks.charts import draw_bars, draw_bytes, draw_timelines
-from benchmarks.modes import BASELINES
+from benchmarks.modes import baseline_of
 from benchmarks.results import Case, Results, Summary
 
 _COLUMNS = (
@@ -17,7 +17,6 @@ _COLUMNS = (
     "requests", "MB", "CPU s", "RSS MB", "n",
 )  # fmt: skip
 _BUDGET_COLUMNS = ("what, at 1 Gbit/s and 10 ms", "stargz-snapshotter", "budget", "measured", "met")
-_FULL_PULL = "overlayfs"
 
 
 def show_table(results: Results, console: Console) -> None:
@@ -79,7 +78,7 @@ def _rows(summaries: Mapping[Case, Summary], profile: str) -> Iterator[list[str]
     for case in sorted(case for case in summaries if case[1] == profile):
         workload, _, mode = case
         summary = summaries[case]
-        baseline = summaries.get((workload, profile, BASELINES.get(mode, _FULL_PULL)))
+        baseline = summaries.get((workload, profile, baseline_of(mode)))
         ratio = f"{summary.total_seconds / baseline.total_seconds:.2f}" if baseline else "-"
         is_ours = summary.rss_bytes > 0
         yield [

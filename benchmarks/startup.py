@@ -18,7 +18,7 @@ from rich.console import Console
 
 from benchmarks import machine
 from benchmarks.images import DEFAULT_MODEL_BYTES, recipes
-from benchmarks.modes import OUR_MODES, Mode, peer_modes, take_sample
+from benchmarks.modes import OUR_MODES, Mode, configured_modes, peer_modes, take_sample
 from benchmarks.network import PROFILES, NetworkProfile
 from benchmarks.publishing import Publisher
 from benchmarks.report import show_table, write_report
@@ -36,6 +36,7 @@ Plan = tuple[Workload, NetworkProfile, Mode]
 def plans(options: argparse.Namespace) -> list[Plan]:
     """All that is to be measured."""
     modes = [OUR_MODES[name] for name in options.mode or OUR_MODES]
+    modes += configured_modes(dict(options.config))
     modes += peer_modes(dict(options.peer), dict(options.peer_reset))
     return [
         (WORKLOADS[workload], PROFILES[profile], mode)

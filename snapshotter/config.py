@@ -1,12 +1,15 @@
 """Settings of the snapshotter, declared once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fs.filling import FillSettings
 from fs.log import LogLevel
 from fs.settings import FsSettings
+from registry.credential_settings import CredentialSettings
 from registry.host_settings import HostSettings
+from registry.login_table import parse_logins
 from registry.resolver_table import parse_config_paths, parse_mirrors
 from registry.settings import ClientSettings
 from snapshotter.config_file import ConfigFile
@@ -178,14 +181,30 @@ def _registry_settings(file: ConfigFile) -> ClientSettings:
         max_backoff_seconds=max(least, seconds("blob.max_wait_msec", ours.max_backoff_seconds)),
         inactivity_timeout_seconds=file.get("resolver.request_timeout_sec"),
         hosts=_host_settings(file),
+        credentials=_credential_settings(file),
     )
 
 
 def _host_settings(file: ConfigFile) -> HostSettings:
-    def error(key: str, reason: str) -> ConfigError:
-        return ConfigError(str(file.path), f"{key} {reason}")
-
+    error = _error_in(file)
     return HostSettings(
         config_paths=parse_config_paths(file.get("registry.config_path"), error),
         mirrors=parse_mirrors(file.get("resolver.host"), error),
     )
+
+
+def _credential_settings(file: ConfigFile) -> CredentialSettings:
+    error = _error_in(file)
+    config, directory = (file.get(f"credential_provider.{key}") for key in ("config", "bin_dir"))
+    if bool(config) != bool(directory):
+        raise error("credential_provider", "needs both config and bin_dir")
+    return CredentialSettings(
+        logins=parse_logins(file.get("registry.configs"), error),
+        provider_config=Path(config) if config else None,
+        provider_directory=Path(directory) if directory else None,
+    )
+
+
+def _error_in(file: ConfigFile) -> Callable[[str, str], ConfigError]:
+    """Makes errors about keys of a file."""
+    return lambda key, reason: ConfigError(str(file.path), f"{key} {reason}")

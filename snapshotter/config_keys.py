@@ -94,6 +94,9 @@ _FETCHING: Final = (
     Key("resolver.request_timeout_sec", 30, "seconds that a registry may stay silent"),
     Key("resolver.host", {}, "mirrors of registries, asked before what registry.config_path says", secrets=("header",)),
     Key("registry.config_path", "/etc/containerd/certs.d:/etc/docker/certs.d", "directories of HOST/hosts.toml, as containerd's; looked at again while running"),
+    Key("registry.configs", {}, "logins of hosts, as containerd's [registry.configs.HOST.auth]", secrets=("auth",)),
+    Key("credential_provider.config", "", "the kubelet's CredentialProviderConfig (its --image-credential-provider-config)"),
+    Key("credential_provider.bin_dir", "", "where the programs are that it names (its --image-credential-provider-bin-dir)"),
     Key("registry.mirrors", {}, idle="outdated in containerd too: use registry.config_path or resolver.host"),
     Key("ipfs", default=False, idle="images come from registries only"),
 )  # fmt: skip

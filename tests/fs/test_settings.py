@@ -8,6 +8,8 @@ from fs.errors import SettingsError
 from fs.filling import FillSettings
 from fs.log import LogLevel
 from fs.settings import FsSettings, read_settings, write_settings
+from registry.credential_settings import CredentialSettings
+from registry.docker_config import Login
 from registry.host_settings import HostSettings, MirrorSettings
 from registry.settings import ClientSettings
 
@@ -16,10 +18,13 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     path = tmp_path / "fs.json"
     mirror = MirrorSettings("m.io", inactivity_timeout_seconds=5.0, headers=(("X", "1"),))
     hosts = HostSettings(config_paths=(tmp_path,), mirrors={"a.io": (mirror,)})
+    logins = CredentialSettings(logins={"a.io": Login(username="u", password="p")})
     settings = FsSettings(
         log_level=LogLevel.WARN,
         filling=FillSettings(prefetch=False, prefetch_bytes=5),
-        registry=ClientSettings(plain_http_hosts=frozenset({"a:5000"}), attempts=2, hosts=hosts),
+        registry=ClientSettings(
+            plain_http_hosts=frozenset({"a:5000"}), attempts=2, hosts=hosts, credentials=logins
+        ),
     )
     for _ in range(2):
         write_settings(path, settings)

@@ -7,6 +7,8 @@ import pytest
 from fs.filling import FillSettings
 from fs.log import LogLevel
 from fs.settings import FsSettings
+from registry.credential_settings import CredentialSettings
+from registry.docker_config import Login
 from registry.host_settings import HostSettings, MirrorSettings
 from registry.settings import ClientSettings
 from snapshotter.config import (
@@ -115,3 +117,22 @@ def test_a_mistake_about_hosts_is_told_with_file_and_key() -> None:
         ConfigError, match=r'^/c\.toml: resolver\.host\."a\.io"\.mirrors\[0\]\.host'
     ):
         fs_settings(file, LogLevel.INFO)
+
+
+def test_sources_of_credentials_can_be_configured() -> None:
+    login = {"username": "user", "password": "secret"}
+    file = said(
+        registry__configs={"a.io": {"auth": login}},
+        credential_provider__config="/p.yaml",
+        credential_provider__bin_dir="/bin",
+    )
+    assert fs_settings(file, LogLevel.INFO).registry.credentials == CredentialSettings(
+        logins={"a.io": Login(**login)},
+        provider_config=Path("/p.yaml"),
+        provider_directory=Path("/bin"),
+    )
+
+
+def test_half_of_a_credential_provider_is_refused() -> None:
+    with pytest.raises(ConfigError, match="credential_provider needs both"):
+        fs_settings(said(credential_provider__config="/p.yaml"), LogLevel.INFO)

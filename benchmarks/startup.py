@@ -82,6 +82,14 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--mode", action="append", choices=OUR_MODES, help="default: all")
     add("-n", type=int, default=5, help="samples of each, those in --out included (default 5)")
     add(
+        "--config",
+        action="append",
+        type=_name_and_value,
+        default=[],
+        metavar="NAME=FILE",
+        help="also measure ours with that configuration file",
+    )
+    add(
         "--peer",
         action="append",
         type=_name_and_value,

@@ -219,6 +219,7 @@ def _set_body(easy: pycurl.Curl, body_bytes: int | None) -> None:
 def _set_route(easy: pycurl.Curl, route: Route) -> None:
     easy.setopt(pycurl.CONNECTTIMEOUT_MS, math.ceil(1000 * route.connect_timeout_seconds))
     easy.setopt(pycurl.PROXY, route.proxy)  # an empty one: none, whatever the environment says
+    easy.setopt(pycurl.NOPROXY, "")  # idem
     easy.setopt(_SUPPRESS_CONNECT_HEADERS, 1)
     easy.setopt(pycurl.SSL_VERIFYPEER, int(route.verify))
     easy.setopt(pycurl.SSL_VERIFYHOST, 2 if route.verify else 0)

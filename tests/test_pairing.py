@@ -12,6 +12,7 @@ WITHOUT = {
     ("registry", "real_storage"),  # idem, whose blobs are elsewhere
     ("snapshotter", "lives"),  # the whole daemon, killed and restarted
     ("registry", "mirrors"),  # the whole client, with several endpoints
+    ("registry", "real_proxy"),  # the whole client, behind a proxy
     ("registry", "real_tls"),  # the whole client, against real registries behind TLS
     ("snapshotter", "layer_server"),  # a protocol; its implementations are tested
 }

@@ -5,7 +5,7 @@ is too slow. ``registry.transfers`` makes libcurl go on. Only these two modules 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from types import TracebackType
 from typing import Final, Self
@@ -15,6 +15,8 @@ import trio
 
 # What has arrived and nobody has taken yet; above that, the connection is not read.
 MAX_BUFFERED_BYTES: Final = 512 << 10
+# How often, in the time that a connection may be silent, somebody looks whether it is.
+SILENCE_CHECKS: Final = 4
 _FIRST_FINAL_STATUS: Final = 200
 
 
@@ -42,17 +44,18 @@ class Transfer:
 
     Attributes:
         status: the HTTP status, once the headers are there.
-        headers: their names in lower case; several of one name are joined with commas.
     """
 
     def __init__(
         self, easy: pycurl.Curl, end: Callable[[pycurl.Curl], None], *, silence_seconds: float
     ) -> None:
         self.status = 0
-        self.headers: dict[str, str] = {}
+        self.silence_seconds = silence_seconds
         self._easy = easy
         self._end = end
-        self._silence_seconds = silence_seconds
+        self._silent_checks = 0
+        self._header_lines: list[bytes] = []
+        self._headers: dict[str, str] | None = None
         self._has_headers = False
         self._received: list[bytes] = []
         self._received_bytes = 0
@@ -79,6 +82,13 @@ class Transfer:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, their names in lower case; several of one name are joined with commas."""
+        if self._headers is None:
+            self._headers = _parse_headers(self._header_lines)
+        return self._headers
 
     async def send(self, piece: bytes) -> bool:
         """Sends a piece of the request's body; whether it was wanted: not where the response came before it.
@@ -129,6 +139,7 @@ class Transfer:
         if not self._closed:
             self._closed = True
             self._end(self._easy)
+            self._received.clear()  # the handle is kept, and keeps us
             self.finish(TransferError(Problem.CUT, "it was closed"))
 
     def finish(self, error: TransferError | None) -> None:
@@ -137,6 +148,14 @@ class Transfer:
             self._finished = True
             self._error = error
             self._wake()
+
+    def check_silence(self) -> None:
+        """Gives the transfer up where nothing has happened for too long while somebody waited for it; asked in equal steps."""
+        if self._activity is None:
+            return
+        self._silent_checks += 1
+        if self._silent_checks > SILENCE_CHECKS:
+            self.finish(TransferError(Problem.SILENT, Problem.SILENT.value))
 
     def on_send(self, max_bytes: int) -> bytes | int:
         """For libcurl: the body's next bytes; nothing at its end."""
@@ -152,16 +171,11 @@ class Transfer:
 
     def on_header(self, line: bytes) -> None:
         """For libcurl: a line of the headers; interim responses (1xx) come before the one that counts."""
-        text = line.decode("latin-1").strip()
-        name, colon, value = text.partition(":")
-        if text.startswith("HTTP/") and " " in text:
-            self.status = int(text.split(maxsplit=2)[1])
-            self.headers = {}
-        elif colon:
-            name, value = name.lower(), value.strip()
-            earlier = self.headers.get(name)
-            self.headers[name] = value if earlier is None else f"{earlier}, {value}"
-        elif not text and self.status >= _FIRST_FINAL_STATUS:
+        self._header_lines.append(line)
+        if line.startswith(b"HTTP/"):
+            self.status = int(line.split(maxsplit=2)[1])
+            self._header_lines.clear()
+        elif not line.strip() and self.status >= _FIRST_FINAL_STATUS:
             self._has_headers = True
             self._wake()
 
@@ -179,11 +193,9 @@ class Transfer:
         """Waits until anything happens."""
         if self._error is not None:
             raise self._error
-        self._activity = activity = trio.Event()
-        with trio.move_on_after(self._silence_seconds) as silence:
-            await activity.wait()
-        if silence.cancelled_caught:
-            raise TransferError(Problem.SILENT, Problem.SILENT.value)
+        self._silent_checks = 0
+        self._activity = trio.Event()
+        await self._activity.wait()
 
     def _wake(self) -> None:
         if self._activity is not None:
@@ -198,6 +210,16 @@ class Transfer:
     def _go_on(self) -> None:
         if not self._finished:
             self._easy.pause(pycurl.PAUSE_CONT)
+
+
+def _parse_headers(lines: Iterable[bytes]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.decode("latin-1").partition(":")
+        if colon:
+            name, value = name.lower(), value.strip()
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 _PROBLEMS: Final = {

@@ -9,8 +9,9 @@ import contextlib
 import math
 import select
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -20,12 +21,19 @@ import trio
 
 from registry.counters import Counters
 from registry.tls import TlsFiles
-from registry.transfer import Problem, Transfer, TransferError, describe_failure
+from registry.transfer import (
+    SILENCE_CHECKS,
+    Problem,
+    Transfer,
+    TransferError,
+    describe_failure,
+)
 
 _RECEIVE_BYTES: Final = 256 << 10
 _SEND_BYTES: Final = 1 << 20
 _KEEPALIVE_SECONDS: Final = 60
 _MAX_IDLE_HANDLES: Final = 32
+_MAX_IDLE_ROUTES: Final = 64
 _SUPPRESS_CONNECT_HEADERS: Final = 265  # libcurl's CURLOPT_ of that name; pycurl has no name for it
 
 _EPOLL_EVENTS: Final = {
@@ -63,9 +71,12 @@ class Transfers:
         self._multi = pycurl.CurlMulti()
         self._epoll = select.epoll()
         self._watched: set[int] = set()
-        self._idle: list[pycurl.Curl] = []
+        self._machine = ssl.get_default_verify_paths()
+        # Handles that were set up for GET by a route: that takes longer than sending the request.
+        self._idle: dict[Route, list[pycurl.Curl]] = {}
         self._running: dict[pycurl.Curl, Transfer] = {}
         self._wake_at = math.inf
+        self._check_at = math.inf
         self._waiting: trio.CancelScope | None = None
         self._exit = contextlib.AsyncExitStack()
 
@@ -94,8 +105,9 @@ class Transfers:
         finally:
             for transfer in list(self._running.values()):
                 transfer.close()
-            for easy in self._idle:
-                easy.close()
+            for idle in self._idle.values():
+                for easy in idle:
+                    easy.close()
             self._multi.close()
             self._epoll.close()
 
@@ -109,14 +121,23 @@ class Transfers:
         body_bytes: int | None = None,
     ) -> Transfer:
         """Starts a request; ``body_bytes`` says how long the body is that ``Transfer.send`` will send, None that there is none."""
-        easy = self._idle.pop() if self._idle else pycurl.Curl()
-        transfer = Transfer(easy, self._end, silence_seconds=route.silence_seconds)
-        _set_up(easy, method, url, headers)
-        _set_body(easy, body_bytes)
-        _set_route(easy, route)
+        easy = self._idle[route].pop() if method == "GET" and self._idle.get(route) else None
+        if easy is None:
+            easy = pycurl.Curl()
+            _set_route(easy, route, self._machine)
+        end: Callable[[pycurl.Curl], None] = partial(self._end_for_reuse, route)
+        if method != "GET":
+            end = self._end
+            _set_method(easy, method, body_bytes)
+        transfer = Transfer(easy, end, silence_seconds=route.silence_seconds)
+        easy.setopt(pycurl.URL, url)
+        # Without a value libcurl would leave a header out, and it would ask before it sends a body.
+        lines = [f"{name}: {value}" if value else f"{name};" for name, value in headers.items()]
+        easy.setopt(pycurl.HTTPHEADER, [*lines, "Expect:"])
         easy.setopt(pycurl.HEADERFUNCTION, transfer.on_header)
         easy.setopt(pycurl.WRITEFUNCTION, transfer.on_body)
         easy.setopt(pycurl.READFUNCTION, transfer.on_send)
+        self._check_by(trio.current_time() + route.silence_seconds / SILENCE_CHECKS)
         self._running[easy] = transfer
         self._multi.add_handle(easy)
         # Over an open connection, that sends the request at once.
@@ -125,14 +146,24 @@ class Transfers:
         return transfer
 
     def _end(self, easy: pycurl.Curl) -> None:
+        self._detach(easy)
+        easy.close()
+
+    def _end_for_reuse(self, route: Route, easy: pycurl.Curl) -> None:
+        self._detach(easy)
+        if route not in self._idle and len(self._idle) >= _MAX_IDLE_ROUTES:
+            for forgotten in self._idle.pop(next(iter(self._idle))):
+                forgotten.close()
+        idle = self._idle.setdefault(route, [])
+        if len(idle) < _MAX_IDLE_HANDLES:
+            idle.append(easy)
+        else:
+            easy.close()
+
+    def _detach(self, easy: pycurl.Curl) -> None:
         self._multi.remove_handle(easy)
         self._counters.connections += easy.getinfo(pycurl.NUM_CONNECTS)
         del self._running[easy]
-        if len(self._idle) < _MAX_IDLE_HANDLES:
-            easy.reset()
-            self._idle.append(easy)
-        else:
-            easy.close()
 
     async def _drive(self) -> None:
         try:
@@ -146,13 +177,14 @@ class Transfers:
 
     async def _wait(self) -> None:
         """Waits for what libcurl waits for."""
-        with trio.CancelScope(deadline=self._wake_at) as self._waiting:
+        with trio.CancelScope(deadline=min(self._wake_at, self._check_at)) as self._waiting:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
         self._waiting = None
 
     def _act(self) -> None:
         """Lets libcurl go on where it can."""
-        if trio.current_time() >= self._wake_at:
+        now = trio.current_time()
+        if now >= self._wake_at:
             self._wake_at = math.inf
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
         for fd, events in self._epoll.poll(0):
@@ -162,6 +194,20 @@ class Transfers:
             ready |= pycurl.CSELECT_OUT if events & select.EPOLLOUT else 0
             ready |= pycurl.CSELECT_ERR if events & select.EPOLLERR else 0
             self._multi.socket_action(fd, ready)
+        if now >= self._check_at:
+            self._check_silence(now)
+
+    def _check_silence(self, now: float) -> None:
+        self._check_at = math.inf
+        for transfer in self._running.values():
+            transfer.check_silence()
+            self._check_by(now + transfer.silence_seconds / SILENCE_CHECKS)
+
+    def _check_by(self, moment: float) -> None:
+        if moment < self._check_at:
+            self._check_at = moment
+            if self._waiting is not None:
+                self._waiting.deadline = min(self._wake_at, moment)
 
     def _collect(self) -> None:
         """Notes which transfers have ended."""
@@ -190,16 +236,20 @@ class Transfers:
         wait = math.inf if milliseconds < 0 else milliseconds / 1000
         self._wake_at = trio.current_time() + wait
         if self._waiting is not None:
-            self._waiting.deadline = self._wake_at
+            self._waiting.deadline = min(self._wake_at, self._check_at)
 
 
-def _set_up(easy: pycurl.Curl, method: str, url: str, headers: Mapping[str, str]) -> None:
-    easy.setopt(pycurl.URL, url)
+def _set_method(easy: pycurl.Curl, method: str, body_bytes: int | None) -> None:
     easy.setopt(pycurl.CUSTOMREQUEST, method)
     easy.setopt(pycurl.NOBODY, int(method == "HEAD"))
-    # Without a value libcurl would leave a header out, and it would ask before it sends a body.
-    lines = [f"{name}: {value}" if value else f"{name};" for name, value in headers.items()]
-    easy.setopt(pycurl.HTTPHEADER, [*lines, "Expect:"])
+    if body_bytes is not None:
+        easy.setopt(pycurl.UPLOAD, 1)
+        easy.setopt(pycurl.INFILESIZE_LARGE, body_bytes)
+        easy.setopt(pycurl.UPLOAD_BUFFERSIZE, _SEND_BYTES)
+
+
+def _set_route(easy: pycurl.Curl, route: Route, machine: ssl.DefaultVerifyPaths) -> None:
+    """Sets up a handle for GET."""
     # HTTP/2 is no faster for ranges, and its one connection recovers from lost packets more slowly than several: docs/design.md.
     easy.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
     easy.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
@@ -207,23 +257,12 @@ def _set_up(easy: pycurl.Curl, method: str, url: str, headers: Mapping[str, str]
     easy.setopt(pycurl.NOSIGNAL, 1)
     easy.setopt(pycurl.BUFFERSIZE, _RECEIVE_BYTES)
     easy.setopt(pycurl.MAXAGE_CONN, _KEEPALIVE_SECONDS)
-
-
-def _set_body(easy: pycurl.Curl, body_bytes: int | None) -> None:
-    if body_bytes is not None:
-        easy.setopt(pycurl.UPLOAD, 1)
-        easy.setopt(pycurl.INFILESIZE_LARGE, body_bytes)
-        easy.setopt(pycurl.UPLOAD_BUFFERSIZE, _SEND_BYTES)
-
-
-def _set_route(easy: pycurl.Curl, route: Route) -> None:
     easy.setopt(pycurl.CONNECTTIMEOUT_MS, math.ceil(1000 * route.connect_timeout_seconds))
     easy.setopt(pycurl.PROXY, route.proxy)  # an empty one: none, whatever the environment says
     easy.setopt(pycurl.NOPROXY, "")  # idem
     easy.setopt(_SUPPRESS_CONNECT_HEADERS, 1)
     easy.setopt(pycurl.SSL_VERIFYPEER, int(route.verify))
     easy.setopt(pycurl.SSL_VERIFYHOST, 2 if route.verify else 0)
-    machine = ssl.get_default_verify_paths()
     if machine.capath:
         easy.setopt(pycurl.CAPATH, machine.capath)
     if route.tls.authorities:

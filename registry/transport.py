@@ -19,7 +19,7 @@ from registry.counters import Counters
 from registry.endpoints import Connection
 from registry.errors import BadResponseError, RegistryError, UnreachableError, UntrustedError
 from registry.failures import Failure, error_from_failure
-from registry.hosts import resolve_url
+from registry.hosts import origin, resolve_url
 from registry.proxies import ProxySettings
 from registry.settings import ClientSettings
 from registry.tls import TlsFiles, load_tls
@@ -27,6 +27,7 @@ from registry.transfer import Problem, Transfer, TransferError
 from registry.transfers import Route, Transfers
 
 MAX_DRAINED_BYTES: Final = 64 << 10
+_MAX_ROUTES: Final = 1024
 _HEADERS: Final = {
     "User-Agent": "pyestargz",
     "Accept": "*/*",
@@ -161,7 +162,7 @@ class Transport:
         self._transfers = Transfers(max_connections=settings.max_connections, counters=counters)
         self._free = trio.Semaphore(settings.max_connections)
         self._proxies = settings.proxies or ProxySettings.from_environment(os.environ)
-        self._tls: dict[Connection, TlsFiles] = {}
+        self._routes: dict[tuple[Connection, tuple[str, str, int]], Route] = {}
 
     def __repr__(self) -> str:
         return f"<Transport {self._transfers}>"
@@ -189,8 +190,10 @@ class Transport:
             TlsFileError: a certificate that the connection needs cannot be used.
             UnreachableError: there was no response.
         """
-        route = await self._route(request)
         with _mapped_errors(request.url, cut=UnreachableError):
+            if resolve_url(request.url, request.url) is None:
+                raise TransferError(Problem.UNUSABLE_URL, Problem.UNUSABLE_URL.value)
+            route = await self._route(request)
             await self._wait_free()
             with contextlib.ExitStack() as unless_answered:
                 unless_answered.callback(self._free.release)
@@ -201,13 +204,19 @@ class Transport:
         return Response(request.url, transfer, close, self._counters)
 
     async def _route(self, request: Request) -> Route:
+        key = request.connection, origin(request.url)
+        route = self._routes.get(key)
+        if route is None:
+            if len(self._routes) >= _MAX_ROUTES:
+                self._routes.clear()
+            route = self._routes[key] = await self._find_route(request)
+        return route
+
+    async def _find_route(self, request: Request) -> Route:
         connection, settings = request.connection, self._settings
-        tls = self._tls.get(connection)
-        if tls is None:
-            tls = TlsFiles()
-            if connection.has_tls_settings:
-                tls = await trio.to_thread.run_sync(load_tls, connection)
-            self._tls[connection] = tls
+        tls = TlsFiles()
+        if connection.has_tls_settings:
+            tls = await trio.to_thread.run_sync(load_tls, connection)
         return Route(
             tls=tls,
             verify=connection.verify,
@@ -220,14 +229,15 @@ class Transport:
 
     async def _wait_free(self) -> None:
         """Waits until one request more may be under way."""
+        with contextlib.suppress(trio.WouldBlock):
+            self._free.acquire_nowait()
+            return
         with trio.move_on_after(self._settings.inactivity_timeout_seconds) as patience:
             await self._free.acquire()
         if patience.cancelled_caught:
             raise TransferError(Problem.SILENT, "all connections stayed busy for too long")
 
     def _start(self, request: Request, route: Route) -> Transfer:
-        if resolve_url(request.url, request.url) is None:
-            raise TransferError(Problem.UNUSABLE_URL, Problem.UNUSABLE_URL.value)
         headers = {**_HEADERS, **request.headers}
         length = None if request.content is None else headers.pop("Content-Length", None)
         if isinstance(request.content, bytes):

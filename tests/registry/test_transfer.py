@@ -5,7 +5,14 @@ import pytest
 import trio
 import trio.testing
 
-from registry.transfer import MAX_BUFFERED_BYTES, Problem, Transfer, TransferError, describe_failure
+from registry.transfer import (
+    MAX_BUFFERED_BYTES,
+    SILENCE_CHECKS,
+    Problem,
+    Transfer,
+    TransferError,
+    describe_failure,
+)
 
 
 @pytest.fixture
@@ -59,10 +66,25 @@ def test_more_than_the_limit_is_left_to_the_library(transfer):
     assert transfer.on_body(b"more") == pycurl.WRITEFUNC_PAUSE
 
 
-async def test_silence_has_an_end(transfer, autojump_clock):
+async def test_silence_has_an_end(transfer):
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_wait_in_vain, transfer)
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(SILENCE_CHECKS + 1):
+            transfer.check_silence()
+
+
+async def _wait_in_vain(transfer: Transfer) -> None:
     with pytest.raises(TransferError, match="silent") as caught:
         await transfer.wait_headers()
-    assert (caught.value.problem, trio.current_time()) == (Problem.SILENT, 10)
+    assert caught.value.problem is Problem.SILENT
+
+
+async def test_who_does_not_listen_is_not_told_of_silence(transfer):
+    for _ in range(SILENCE_CHECKS + 1):
+        transfer.check_silence()
+    _answer(transfer, b"HTTP/1.1 200 OK")
+    await transfer.wait_headers()
 
 
 async def test_a_body_goes_piece_by_piece(transfer):

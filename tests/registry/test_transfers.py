@@ -117,6 +117,15 @@ async def test_cancelled_around_its_block(counters, fake):
     assert scope.cancelled_caught
 
 
+async def test_a_server_that_stays_silent(transfers, fake):
+    fake.faults.inject(Fault.STALLED)
+    route = Route(silence_seconds=0.05)
+    with pytest.raises(TransferError) as caught:
+        await _read(transfers.start("GET", _url(fake), {}, route))
+    fake.faults.clear()
+    assert caught.value.problem is Problem.SILENT
+
+
 async def test_nobody_there(transfers):
     with FakeRegistry() as gone:
         url = f"http://{gone.host}/"

@@ -16,23 +16,24 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from registry.authorizer import Access, Authorizer
 from registry.counters import ClientStatistics, Counters
 from registry.credential_chain import CredentialChain, make_chain
 from registry.digest import Digest
 from registry.endpoint_health import EndpointState
-from registry.endpoints import Capability, Endpoint
-from registry.errors import BadResponseError, InvalidDigestError, InvalidReferenceError
-from registry.exchange import Call, Exchange, Knock
+from registry.endpoints import Endpoint
+from registry.exchange import Exchange, Knock
 from registry.host_lookup import EndpointSource, HostLookup
 from registry.kubernetes_secrets import KubernetesSecrets
-from registry.manifest import INDEX_TYPES, MANIFEST_TYPES, RawManifest
+from registry.manifest import Descriptor, Index, Manifest, RawManifest
+from registry.manifests import fetch_manifest, push_manifest
 from registry.passed_credentials import PassedCredentials
 from registry.ranges import BlobRange
 from registry.reading import BlobReading, find_blob_size, read_tail
-from registry.reference import Repository, is_tag
+from registry.reference import Repository
+from registry.referrers import list_referrers, push_referrer
 from registry.settings import ClientSettings
 from registry.transport import Transport
 from registry.uploads import OnProgress, mount_blob, upload_blob
@@ -44,8 +45,6 @@ __all__ = [
     "RawManifest",
     "RegistryClient",
 ]
-
-_ACCEPT: Final = ", ".join(sorted(MANIFEST_TYPES | INDEX_TYPES))
 
 
 class RegistryClient:
@@ -124,10 +123,7 @@ class RegistryClient:
             InvalidReferenceError: the tag is not one.
             RegistryError: as the registry answered.
         """
-        path = _manifest_path(repository, tag_or_digest)
-        needs = Capability.PULL if isinstance(tag_or_digest, Digest) else Capability.RESOLVE
-        call = Call("GET", repository, path, headers={"Accept": _ACCEPT}, needs=needs)
-        return await self._exchange.retrying(lambda: self._fetch_manifest_once(call, tag_or_digest))
+        return await fetch_manifest(self._exchange, repository, tag_or_digest)
 
     async def read_range(
         self, repository: Repository, digest: Digest, *, start: int, length: int
@@ -238,47 +234,27 @@ class RegistryClient:
             InvalidReferenceError: the tag is not one.
             RegistryError: as the registry answered.
         """
-        digest = Digest.of(raw)
-        call = Call(
-            "PUT",
-            repository,
-            _manifest_path(repository, tag_or_digest),
-            headers={"Content-Type": media_type},
-            content=raw,
-            access=Access.PUSH,
-            expected=frozenset({201}),
+        stored = await push_manifest(self._exchange, repository, tag_or_digest, raw, media_type)
+        return stored.digest
+
+    async def list_referrers(
+        self, repository: Repository, subject: Digest, *, artifact_type: str = ""
+    ) -> tuple[Descriptor, ...]:
+        """The manifests in a repository that refer to one: signatures, SBOMs and the like; of one artifact type, or of all.
+
+        Raises:
+            RegistryError: as the registry answered.
+        """
+        return await list_referrers(
+            self._exchange, repository, subject, artifact_type=artifact_type
         )
-        await self._exchange.retrying(lambda: self._push_manifest_once(call, digest))
-        return digest
 
-    async def _fetch_manifest_once(self, call: Call, tag_or_digest: str | Digest) -> RawManifest:
-        async with self._exchange.open(call) as response:
-            data = await response.read(self._settings.max_manifest_bytes)
-            media_type = (response.header("Content-Type") or "").partition(";")[0].strip()
-            digest = tag_or_digest if isinstance(tag_or_digest, Digest) else None
-            claimed = _claimed_digest(response.header("Docker-Content-Digest"))
-            digest = digest or claimed or Digest.of(data)
-            if not digest.matches(data):
-                detail = f"the content is not {digest}"
-                raise BadResponseError(response.host, url=response.url, detail=detail)
-        return RawManifest(data, media_type, digest)
+    async def push_referrer(self, repository: Repository, manifest: Manifest | Index) -> Digest:
+        """Stores a manifest that refers to another one (its ``subject``), so that it is found from there, and returns its digest.
 
-    async def _push_manifest_once(self, call: Call, digest: Digest) -> None:
-        async with self._exchange.open(call) as response:
-            stored = response.header("Docker-Content-Digest")
-            if stored is not None and stored != str(digest):
-                detail = f"it stored {stored} instead of {digest}"
-                raise BadResponseError(call.repository.host, url=response.url, detail=detail)
-
-
-def _manifest_path(repository: Repository, tag_or_digest: str | Digest) -> str:
-    if isinstance(tag_or_digest, str) and not is_tag(tag_or_digest):
-        raise InvalidReferenceError(f"{repository}:{tag_or_digest}", "the tag is malformed")
-    return f"{repository.name}/manifests/{tag_or_digest}"
-
-
-def _claimed_digest(header: str | None) -> Digest | None:
-    try:
-        return None if header is None else Digest.parse(header)
-    except InvalidDigestError:
-        return None
+        Raises:
+            BadResponseError: somebody else keeps overwriting the list of referrers.
+            RegistryError: as the registry answered.
+            ValueError: it has no subject.
+        """
+        return await push_referrer(self._exchange, repository, manifest)

@@ -8,10 +8,12 @@ from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 from registry.digest import Digest
+from registry.manifest import OCI_INDEX
 from tests.fakes.registry_state import CONTENT_FAULTS, Fault, Faults, Record, RegistryState
 
 _BLOB = re.compile(r"/v2/(.+)/blobs/(sha(?:256|512):[0-9a-f]+)")
 _MANIFEST = re.compile(r"/v2/(.+)/manifests/([^/]+)")
+_REFERRERS = re.compile(r"/v2/(.+)/referrers/(sha(?:256|512):[0-9a-f]+)")
 _UPLOAD = re.compile(r"/v2/(.+)/blobs/uploads/([^/]*)")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _STATUS_FAULTS = {
@@ -101,6 +103,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._do_manifest(*match.groups())
         elif match := _BLOB.fullmatch(self._path):
             self._do_blob(*match.groups())
+        elif (match := _REFERRERS.fullmatch(self._path)) and self._state.knows_referrers:
+            self._do_referrers(*match.groups())
         else:
             self._send_error(404, "NOT_FOUND")
 
@@ -111,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._state.require_token:
             return True
         repository = self._path.removeprefix("/v2/").rpartition(
-            "/blobs/" if "/blobs/" in self._path else "/manifests/"
+            next(part for part in ("/blobs/", "/referrers/", "/manifests/") if part in self._path)
         )[0]
         action = "push" if self.command in {"PATCH", "POST", "PUT"} else "pull"
         if self._state.is_allowed(authorization, repository, action):
@@ -167,8 +171,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "PUT":
             media_type = self.headers.get("Content-Type", "")
             digest = self._state.add_manifest(repository, name, self._upload, media_type)
-            claimed = self._state.claimed_digest or str(digest)
-            self._send(201, b"", {"Docker-Content-Digest": claimed})
+            headers = {"Docker-Content-Digest": self._state.claimed_digest or str(digest)}
+            subject = json.loads(self._upload).get("subject")
+            if subject and self._state.knows_referrers:
+                headers["OCI-Subject"] = subject["digest"]
+            self._send(201, b"", headers)
             return
         found = self._state.manifests.get((repository, name))
         if found is None:
@@ -180,6 +187,22 @@ class _Handler(BaseHTTPRequestHandler):
             raw = _flip(raw)
         claimed = self._state.claimed_digest or str(digest)
         self._send(200, raw, {"Content-Type": media_type, "Docker-Content-Digest": claimed})
+
+    def _do_referrers(self, repository: str, subject: str) -> None:
+        """One on each page, whatever type is asked for."""
+        found = [
+            {"mediaType": media_type, "digest": name, "size": len(raw), **_described(raw)}
+            for (where, name), (raw, media_type) in self._state.manifests.items()
+            if where == repository
+            and ":" in name
+            and (json.loads(raw).get("subject") or {}).get("digest") == subject
+        ]
+        number = int(self._query.get("page", ["0"])[0])
+        headers = {"Content-Type": OCI_INDEX}
+        if number + 1 < len(found):
+            headers["Link"] = f'<{self._path}?page={number + 1}>; rel="next"'
+        page = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": found[number : number + 1]}
+        self._send(200, json.dumps(page).encode(), headers)
 
     def _cut_upload(self, received: bytes) -> None:
         match = _UPLOAD.fullmatch(self._path)
@@ -313,6 +336,11 @@ class _Handler(BaseHTTPRequestHandler):
                 namespace=self._query.get("ns", [""])[0],
             )
         )
+
+
+def _described(raw: bytes) -> dict[str, object]:
+    document = json.loads(raw)
+    return {key: document[key] for key in ("artifactType", "annotations") if key in document}
 
 
 def _resolve(first: str, last: str, size: int) -> tuple[int, int]:

@@ -145,6 +145,7 @@ class RegistryState:
     manifests: dict[tuple[str, str], tuple[bytes, str]] = field(default_factory=dict)
     tokens: dict[str, list[str]] = field(default_factory=dict)
     mounts: bool = True
+    knows_referrers: bool = True
     scopes_asked: list[list[str]] = field(default_factory=list)
     uploads: dict[str, bytes] = field(default_factory=dict)
     signatures: set[str] = field(default_factory=set)

@@ -180,3 +180,21 @@ async def test_blobs_are_mounted_from_one_repository_to_another(
         assert await client.blob_exists(target, digest) == 13_000
     assert after.bytes_sent == before.bytes_sent
     assert realm.scopes[1] == "repository:closed/b:pull,push repository:closed/a:pull"
+
+
+async def test_what_refers_to_an_image_is_found_though_the_registry_keeps_no_list(
+    registry, tmp_path, quick
+):
+    repository = Repository(registry.host, "signed/image")
+    async with RegistryClient(quick) as client:
+        empty = await _push(client, repository, tmp_path / "blob", b"{}")
+        config = Descriptor(OCI_CONFIG, empty, 2)
+        subject_raw = dump_manifest(Manifest(OCI_MANIFEST, config, ()))
+        digest = await client.push_manifest(repository, "1", subject_raw, OCI_MANIFEST)
+        subject = Descriptor(OCI_MANIFEST, digest, len(subject_raw))
+        assert await client.list_referrers(repository, digest) == ()
+        signature = Manifest(OCI_MANIFEST, config, (config,), {}, subject, "test/signature")
+        pushed = await client.push_referrer(repository, signature)
+        (found,) = await client.list_referrers(repository, digest, artifact_type="test/signature")
+        assert found.digest == pushed
+        assert (await client.fetch_manifest(repository, pushed)).digest == pushed

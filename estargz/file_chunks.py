@@ -50,18 +50,15 @@ def list_files(
         TocError: an entry breaks a rule; it is named.
     """
     limits = limits or TocLimits()
-    entries, position = toc.entries, 0
-    while position < len(entries):
-        entry = entries[position]
-        start, position = position, position + 1
-        while position < len(entries) and entries[position].type == "chunk":
-            position += 1
+    for pieces in toc.files():
+        entry = pieces[0]
         if entry.type not in _TYPES:
             raise TocError(entry.name, f"unknown type {entry.type!r}, or a chunk without its file")
-        if entry.type != "reg" and position > start + 1:
+        if entry.type != "reg" and len(pieces) > 1:
             raise TocError(entry.name, f"a chunk of what is no regular file but {entry.type!r}")
-        pieces = entries[start:position] if entry.type == "reg" and entry.size else []
-        yield ListedFile(entry, _chunks(entry, pieces, payload_bytes, limits))
+        has_content = entry.type == "reg" and entry.size
+        chunks = _chunks(entry, pieces if has_content else [], payload_bytes, limits)
+        yield ListedFile(entry, chunks)
 
 
 def check_toc(toc: Toc, *, payload_bytes: int, limits: TocLimits | None = None) -> None:

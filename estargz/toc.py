@@ -4,8 +4,10 @@ Field names and rules: eStargz specification, "TOC"; ``TocEntry`` spells them in
 back. Nothing here interprets paths or builds a tree: see ``fs.inodes``.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from operator import eq
+from typing import Literal, overload
 
 import msgspec
 
@@ -52,11 +54,66 @@ class TocEntry(msgspec.Struct, rename="camel", omit_defaults=True, gc=False, kw_
     chunk_type: Literal["", "zeros"] = ""
 
 
+class StoredEntries(Sequence[TocEntry]):
+    """Entries as they stand in a TOC's JSON: each is made when it is asked for, and nobody keeps it.
+
+    A hundred thousand ``TocEntry`` take 80 MB, and most are looked at once. Who wants to change one makes a list.
+    """
+
+    def __init__(self, stored: Sequence[msgspec.Raw]) -> None:
+        self._stored = stored
+
+    def __repr__(self) -> str:
+        return f"<StoredEntries {len(self)}>"
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def __iter__(self) -> Iterator[TocEntry]:
+        return map(_ENTRY_DECODER.decode, self._stored)
+
+    @overload
+    def __getitem__(self, index: int) -> TocEntry: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "StoredEntries": ...
+
+    def __getitem__(self, index: int | slice) -> "TocEntry | StoredEntries":
+        if isinstance(index, slice):
+            return StoredEntries(self._stored[index])
+        return _ENTRY_DECODER.decode(self._stored[index])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(map(eq, self, other))
+
+    __hash__ = None  # type: ignore[assignment] # like a list
+
+
 class Toc(msgspec.Struct, gc=False):
     """A whole TOC; entries in the order of the tar."""
 
     version: int = TOC_VERSION
-    entries: list[TocEntry] = []
+    entries: Sequence[TocEntry] = []
+
+    def files(self) -> Iterator[list[TocEntry]]:
+        """Each file's entry, and behind it those of its further chunks. A chunk that follows no file begins a list, too."""
+        pieces: list[TocEntry] = []
+        for entry in self.entries:
+            if pieces and entry.type != "chunk":
+                yield pieces
+                pieces = []
+            pieces.append(entry)
+        if pieces:
+            yield pieces
+
+
+class _StoredToc(msgspec.Struct, gc=False):
+    """A TOC whose entries are found, but not read yet."""
+
+    version: int = TOC_VERSION
+    entries: list[msgspec.Raw] = []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +128,12 @@ class TocLimits:
     max_content_bytes: int = 1 << 44
 
 
-_DECODER = msgspec.json.Decoder(Toc)
+_DECODER = msgspec.json.Decoder(_StoredToc)
+_ENTRY_DECODER = msgspec.json.Decoder(TocEntry)
 
 
 def parse_toc(raw: bytes, *, limits: TocLimits | None = None) -> Toc:
-    """Reads a TOC's JSON.
+    """Reads a TOC's JSON. Its entries are checked here, and read again each time they are asked for.
 
     Raises:
         TocError: it is not JSON, a field has the wrong type, or there is more than ``limits`` allow.
@@ -83,14 +141,23 @@ def parse_toc(raw: bytes, *, limits: TocLimits | None = None) -> Toc:
     limits = limits or TocLimits()
     _limit_objects(raw, limits)
     try:
-        toc = _DECODER.decode(raw)
+        stored = _DECODER.decode(raw)
+        for position, entry in enumerate(stored.entries):
+            _check_entry(position, entry)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise TocError("", str(error)) from error
     except RecursionError as error:
         raise TocError("", "its JSON is nested too deeply") from error
-    if len(toc.entries) > limits.max_entries:
-        raise TocError("", f"{len(toc.entries)} entries, at most {limits.max_entries} are read")
-    return toc
+    if len(stored.entries) > limits.max_entries:
+        raise TocError("", f"{len(stored.entries)} entries, at most {limits.max_entries} are read")
+    return Toc(stored.version, StoredEntries(stored.entries))
+
+
+def _check_entry(position: int, stored: msgspec.Raw) -> None:
+    try:
+        _ENTRY_DECODER.decode(stored)
+    except msgspec.MsgspecError as error:
+        raise TocError("", f"entry {position}: {error}") from error
 
 
 def _limit_objects(raw: bytes, limits: TocLimits) -> None:
@@ -107,4 +174,4 @@ def _limit_objects(raw: bytes, limits: TocLimits) -> None:
 
 def dump_toc(toc: Toc) -> bytes:
     """The JSON of a TOC; the same TOC always gives the same bytes."""
-    return msgspec.json.encode(toc)
+    return msgspec.json.encode(toc, enc_hook=list)

@@ -71,12 +71,8 @@ class _Compiler:
         self._whiteouts: dict[Path, TocEntry] = {}
 
     def compile(self, toc: Toc) -> LayerImage:
-        entries, position = toc.entries, 0
-        while position < len(entries):
-            start, position = position, position + 1
-            while position < len(entries) and entries[position].type == "chunk":
-                position += 1
-            self._add(entries[start], entries[start:position])
+        for pieces in toc.files():
+            self._add(pieces[0], pieces)
         self._resolve_hard_links()
         self._add_whiteouts()
         chunks = self._content.chunks.pack(payload_bytes=self._payload_bytes, codec=self._codec)

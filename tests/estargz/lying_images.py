@@ -25,6 +25,7 @@ def lazy_image(
     """An image with one lazy layer, changed after it was written; all digests but a chosen ``diff_id`` fit."""
     written = write_blob(tar)
     toc = read_toc(written.data, written.finished.toc_digest)
+    toc.entries = list(toc.entries)
     change_toc(toc)
     footer = parse_footer(written.data)
     assert isinstance(footer, Footer)

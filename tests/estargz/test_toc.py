@@ -58,6 +58,35 @@ def test_what_is_dumped_can_be_parsed(entries: list[TocEntry]) -> None:
     assert parse_toc(dump_toc(toc)) == toc
 
 
+@given(st.lists(toc_entries, max_size=9), st.integers(-10, 10), st.integers(-10, 10))
+def test_stored_entries_are_like_a_list_of_them(
+    entries: list[TocEntry], start: int, stop: int
+) -> None:
+    stored = parse_toc(dump_toc(Toc(entries=entries))).entries
+    assert list(stored) == entries
+    assert stored == entries
+    assert entries == stored
+    assert stored[start:stop] == entries[start:stop]
+    assert stored != [*entries, TocEntry(name="a", type="dir")]
+    assert [stored[position] for position in range(len(stored))] == entries
+
+
+def test_what_is_done_to_an_entry_is_not_done_to_the_toc() -> None:
+    toc = parse_toc(dump_toc(Toc(entries=[TocEntry(name="a", type="dir")])))
+    toc.entries[0].name = "b"
+    assert toc.entries[0].name == "a"
+    assert "1" in repr(toc.entries)
+
+
+@given(st.lists(st.sampled_from(["dir", "reg", "chunk"]), max_size=12))
+def test_chunks_belong_to_the_file_before_them(types: list[str]) -> None:
+    entries = [TocEntry(name=str(number), type=kind) for number, kind in enumerate(types)]
+    files = list(Toc(entries=entries).files())
+    assert [entry for pieces in files for entry in pieces] == entries
+    assert all(piece.type == "chunk" for pieces in files for piece in pieces[1:])
+    assert all(pieces[0].type != "chunk" for pieces in files[1:])
+
+
 def test_dumping_leaves_out_what_is_zero() -> None:
     raw = dump_toc(Toc(entries=[TocEntry(name="a", type="dir")]))
     assert json.loads(raw) == {"version": 1, "entries": [{"name": "a", "type": "dir"}]}

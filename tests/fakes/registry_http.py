@@ -3,6 +3,8 @@
 import base64
 import json
 import re
+import socket
+import struct
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -17,6 +19,8 @@ _REFERRERS = re.compile(r"/v2/(.+)/referrers/(sha(?:256|512):[0-9a-f]+)")
 _UPLOAD = re.compile(r"/v2/(.+)/blobs/uploads/([^/]*)")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _STATUS_FAULTS = {
+    Fault.FORBIDDEN: 403,
+    Fault.MISSING: 404,
     Fault.BUSY: 503,
     Fault.RATE_LIMITED: 429,
     Fault.BROKEN: 500,
@@ -118,7 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
             next(part for part in ("/blobs/", "/referrers/", "/manifests/") if part in self._path)
         )[0]
         action = "push" if self.command in {"PATCH", "POST", "PUT"} else "pull"
-        if self._state.is_allowed(authorization, repository, action):
+        refused = self._fake.faults.take(self._kind, frozenset({Fault.UNAUTHORIZED}))
+        if not refused and self._state.is_allowed(authorization, repository, action):
             return True
         realm = self._state.realm or f"http://{self._fake.host}/token"
         scope = f"repository:{repository}:{action}"
@@ -290,13 +295,30 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(status, body, headers)
             case Fault.WRONG_BYTES:
                 self._send(status, _flip(body), headers)
+            case Fault.OTHER_CONTENT_RANGE:
+                other = {"Content-Range": f"bytes 1-{len(body)}/{len(body) + 1}"}
+                self._send(status, body, {**headers, **other})
             case _:
                 headers = {**headers, "Content-Length": str(len(body))}
                 self._send(status, body[: len(body) // 2], headers)
                 self.wfile.flush()
-                if fault is Fault.STALLED:
-                    self._fake.faults.wait_released()
-                self.close_connection = True
+                self._end_badly(fault, body[len(body) // 2 :])
+
+    def _end_badly(self, fault: Fault, left: bytes) -> None:
+        """What happens to a connection that is owed a part of a body."""
+        self.close_connection = True
+        if fault is Fault.STALLED:
+            self._fake.faults.wait_released()
+        elif fault is Fault.TRICKLE:
+            bytes_left = iter(left)
+            self._fake.faults.trickle(lambda: self._send_byte(next(bytes_left, 0)))
+        elif fault is Fault.RESET:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+
+    def _send_byte(self, value: int) -> None:
+        self.wfile.write(bytes([value]))
+        self.wfile.flush()
 
     def _send_fault(self, status: int) -> None:
         after = self._fake.faults.retry_after

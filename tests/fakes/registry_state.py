@@ -3,6 +3,7 @@
 import enum
 import hashlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from registry.digest import Digest
@@ -15,6 +16,9 @@ class Fault(enum.Enum):
     RATE_LIMITED = enum.auto()  # 429
     BROKEN = enum.auto()  # 500, with a body that is not JSON
     TOO_LARGE = enum.auto()  # 413
+    UNAUTHORIZED = enum.auto()  # 401, whatever the token; only where one is needed
+    FORBIDDEN = enum.auto()  # 403
+    MISSING = enum.auto()  # 404
     HUNG_UP = enum.auto()  # the connection is closed without an answer
     UPLOAD_CUT = enum.auto()  # half of an upload is read, and kept; then the connection is closed
     RANGE_REFUSED = enum.auto()  # 400 for a range
@@ -23,11 +27,25 @@ class Fault(enum.Enum):
     SUFFIX_IGNORED = enum.auto()  # the same, for suffix ranges only
     OTHER_RANGE = enum.auto()  # 206 with another range than asked for
     SHORT_BODY = enum.auto()  # content: half of the declared length, then the connection is closed
+    OTHER_CONTENT_RANGE = enum.auto()  # content: what was asked for, but said to be something else
+    RESET = enum.auto()  # content: half of it, then the connection is reset
+    TRICKLE = enum.auto()  # content: half of it, then a byte now and then
     WRONG_BYTES = enum.auto()  # content: one byte is flipped
     STALLED = enum.auto()  # content: half of it, then silence; tokens: silence, then the token
 
 
-CONTENT_FAULTS = frozenset({Fault.SHORT_BODY, Fault.WRONG_BYTES, Fault.STALLED})
+_TRICKLE_SECONDS = 0.02
+_TRICKLED_BYTES = 1000
+CONTENT_FAULTS = frozenset(
+    {
+        Fault.OTHER_CONTENT_RANGE,
+        Fault.RESET,
+        Fault.SHORT_BODY,
+        Fault.STALLED,
+        Fault.TRICKLE,
+        Fault.WRONG_BYTES,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +133,15 @@ class Faults:
             released = self._released
         self._stalled.set()
         released.wait(30)
+
+    def trickle(self, send_byte: Callable[[], None]) -> None:
+        """Sends bytes slowly until ``clear``, though not for ever."""
+        with self._lock:
+            released = self._released
+        for _ in range(_TRICKLED_BYTES):
+            if released.wait(_TRICKLE_SECONDS):
+                break
+            send_byte()
 
     def wait_stalled(self) -> None:
         """Blocks until some request stalls."""

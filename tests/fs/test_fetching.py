@@ -1,6 +1,5 @@
 """How content is brought, seen from its readers."""
 
-import contextlib
 import random
 from dataclasses import replace
 from functools import partial
@@ -122,37 +121,6 @@ async def test_a_table_that_ends_leaves_no_reader_with_wrong_content(
             await trio.testing.wait_all_tasks_blocked(0.05)
         fake.faults.clear()
     assert outcome == ["error"]
-
-
-FAULTS = [fault for fault in Fault if fault is not Fault.STALLED]
-# A server that says that the request is wrong is believed.
-FINAL_FAULTS = {Fault.RANGE_REFUSED, Fault.RANGE_UNSATISFIABLE, Fault.TOO_LARGE}
-
-
-@pytest.mark.parametrize("redirected", [False, True])
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in FINAL_FAULTS])
-async def test_what_goes_wrong_once_is_overcome(
-    fake: FakeRegistry, source: LayerSource, tmp_path: Path, fault: Fault, *, redirected: bool
-) -> None:
-    fake.redirects = redirected
-    async with layer_table(tmp_path) as table:
-        layer = await table.attach(source)
-        fake.faults.inject(fault)
-        assert await read_file(layer) == CONTENT
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_what_goes_wrong_for_long_is_an_error_until_it_ends(
-    fake: FakeRegistry, source: LayerSource, tmp_path: Path, fault: Fault
-) -> None:
-    async with layer_table(tmp_path) as table:
-        layer = await table.attach(source)
-        fake.faults.inject(fault, times=1000)
-        # A small blob is read through where a server ignores ranges: that is no failure.
-        with contextlib.suppress(ChunkUnavailableError):
-            assert await read_file(layer) == CONTENT
-        fake.faults.clear()
-        assert await read_file(layer) == CONTENT
 
 
 async def test_tokens_and_redirects_that_expire_are_renewed(

@@ -8,7 +8,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("estargz", "fs", "registry", "snapshotter")
 # Tested through what it is part of.
 WITHOUT = {
-    ("fs", "fault_matrix"),  # fetching and the operations above it, against a registry that misbehaves
+    (
+        "fs",
+        "fault_matrix",
+    ),  # fetching and the operations above it, against a registry that misbehaves
     ("fs", "mounted_layers"),  # the whole server, behind a real mount
     ("registry", "real_registry"),  # the whole client, against a real registry
     ("registry", "real_storage"),  # idem, whose blobs are elsewhere

@@ -220,16 +220,21 @@ class Authorizer:
 
     async def _obtain(self, scope: Scope, challenge: Challenge) -> _Grant:
         refused: list[Credentials] = []
+        refusal: UnauthorizedError | None = None
         while True:
             credentials = await self._find_credentials(scope)
+            if refusal is not None and (credentials in refused or len(refused) > MAX_REFUSALS):
+                # There is nothing else: sending a wrong password again may lock an account.
+                raise refusal.without(self.problems(scope.endpoint)) from refusal
             kind = None if credentials is None else credentials.kind
             if challenge.scheme == "basic" or kind is SecretKind.REGISTRY_TOKEN:
                 return _Grant.for_credentials(credentials)
             try:
                 return await self._fetch_token(scope, challenge, _login(credentials))
             except UnauthorizedError as error:
-                if credentials is None or credentials in refused or len(refused) >= MAX_REFUSALS:
+                if credentials is None:
                     raise error.without(self.problems(scope.endpoint)) from error
+                refusal = error
                 refused.append(credentials)
                 self._chain.reject(_question(scope), credentials)
 

@@ -13,6 +13,7 @@ WITHOUT = {
         "fault_matrix",
     ),  # fetching and the operations above it, against a registry that misbehaves
     ("fs", "mounted_layers"),  # the whole server, behind a real mount
+    ("registry", "auth_matrix"),  # auth, authorizer and tokens, over the wire
     ("registry", "real_registry"),  # the whole client, against a real registry
     ("registry", "real_storage"),  # idem, whose blobs are elsewhere
     ("snapshotter", "lives"),  # the whole daemon, killed and restarted

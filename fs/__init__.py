@@ -15,5 +15,7 @@ metadata (``erofs.py``), and asks for missing content only:
 
     data_server.py    the kernel's request         data_space.py     which chunks it needs
 
+All content is one cache: what other layers have is copied and not fetched (``sharing.py``), and there is a limit
+(``cache.py``, ``eviction.py``), beyond which content is served and not kept.
 ``server.py`` is the process; ``control.py`` is how the snapshotter talks to it.
 """

@@ -7,6 +7,7 @@ The columns are views of packed sections, mapped from the layer's ``chunks`` fil
 chunk but its 56 bytes there.
 """
 
+import hashlib
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from estargz.members import InnerSpan, compressed_bound
 from fs.packed_file import Buffer
 
 DIGEST_BYTES = 32
-CHUNK_SECTIONS = 9
+CHUNK_SECTIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,15 @@ class ChunkTable:
         inner_offsets: where each chunk begins in its decompressed member.
         digests: the raw sha256 of all chunks, one behind the other.
         content_bytes: the sum of all sizes.
+        layout: 32 bytes that only a table with the same chunks at the same places has.
     """
 
     def __init__(self, sections: Sequence[Buffer]) -> None:
         views = self.sections = [memoryview(section).cast("B") for section in sections]
-        (facts, offsets, sizes, inner_offsets, member_of, digests, starts, ends, blob_order) = views
+        facts, offsets, sizes, inner_offsets, member_of, digests, starts, ends, blob_order = views[
+            :9
+        ]
+        self.layout = bytes(views[9])
         self.content_bytes, chunks = facts.cast("Q")
         self.data_offsets: Sequence[int] = offsets.cast("Q")
         self.sizes: Sequence[int] = sizes.cast("I")
@@ -160,4 +165,8 @@ class ChunkTableBuilder:
         facts = array("Q", (sum(self.sizes), len(self)))
         columns = (facts, self.data_offsets, self.sizes, self._inner_offsets, member_of)
         members = (self._digests, starts, ends, in_blob_order + firsts)
-        return [memoryview(column).cast("B") for column in (*columns, *members)]
+        layout = hashlib.sha256()
+        for column in (self.data_offsets, self.sizes, self._digests):
+            layout.update(column)
+        views = [memoryview(column).cast("B") for column in (*columns, *members)]
+        return [*views, layout.digest()]

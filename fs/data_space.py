@@ -30,9 +30,9 @@ def read_present(layer: Layer, wanted: ReadRange) -> bytes | None:
         OSError: the disk is broken.
     """
     start, end = _clipped(layer, wanted)
-    if layer.store.missing(chunks_within(layer.image.chunks, start, end)):
-        return None
-    return _read_store(layer, start, end)
+    chunks = chunks_within(layer.image.chunks, start, end)
+    content = layer.read_present(chunks, start, end - start)
+    return None if content is None else _checked(layer, content, end - start)
 
 
 async def read(layer: Layer, wanted: ReadRange) -> bytes:
@@ -44,11 +44,18 @@ async def read(layer: Layer, wanted: ReadRange) -> bytes:
     """
     start, end = _clipped(layer, wanted)
     indices = chunks_within(layer.image.chunks, start, end)
-    unkept: Mapping[int, VerifiedChunk] = {}
-    if layer.store.missing(indices):
-        unkept = await layer.fetcher.wait_present(indices)
-    if not unkept:
-        return _read_store(layer, start, end)
+    with layer.store.pinned():
+        unkept = await layer.wait_present(indices)
+        if not unkept:
+            return _read_store(layer, start, end)
+        return _joined(layer, indices, (start, end), unkept)
+
+
+def _joined(
+    layer: Layer, indices: range, span: tuple[int, int], unkept: Mapping[int, VerifiedChunk]
+) -> bytes:
+    """Bytes of the data space, some of which the disk would not take."""
+    start, end = span
     content = bytearray(end - start)
     for index in indices:
         offset = layer.image.chunks.data_offsets[index]
@@ -67,7 +74,10 @@ def _clipped(layer: Layer, wanted: ReadRange) -> tuple[int, int]:
 
 
 def _read_store(layer: Layer, start: int, end: int) -> bytes:
-    content = layer.store.read(start, end - start)
-    if len(content) != end - start:  # the kernel would make zeros of the rest
+    return _checked(layer, layer.store.read(start, end - start), end - start)
+
+
+def _checked(layer: Layer, content: bytes, size: int) -> bytes:
+    if len(content) != size:  # the kernel would make zeros of the rest
         raise OSError(errno.EIO, f"layer {layer.digest}: its data file was cut off")
     return content

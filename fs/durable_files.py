@@ -6,6 +6,7 @@ relies on the name, the directory is flushed too. Every function blocks on the d
 """
 
 import ctypes
+import errno
 import os
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from fs.packed_file import Buffer
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+_CANNOT_COPY = {errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
+_PIECE_BYTES = 1 << 20
 _FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 1, 2  # linux/falloc.h
 
 
@@ -64,6 +67,26 @@ def write_at(descriptor: int, content: Buffer, offset: int) -> None:
     while view:
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written
+
+
+def copy_range(source: int, target: int, source_offset: int, offset: int, *, length: int) -> None:
+    """Copies a part of a file to a place in another one; where the file system can, both share its blocks afterwards.
+
+    Raises:
+        OSError: the disk is full or broken.
+    """
+    while length:
+        try:
+            copied = os.copy_file_range(source, target, length, source_offset, offset)
+        except OSError as error:
+            if error.errno not in _CANNOT_COPY:
+                raise
+            piece = os.pread(source, min(length, _PIECE_BYTES), source_offset)
+            write_at(target, piece, offset)
+            copied = len(piece)
+        if not copied:
+            return  # the source ends here
+        length, source_offset, offset = length - copied, source_offset + copied, offset + copied
 
 
 def punch_hole(descriptor: int, offset: int, length: int) -> None:

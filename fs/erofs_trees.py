@@ -81,6 +81,10 @@ class ErofsTrees:
         Raises:
             OSError: the disk is full or broken.
         """
+        with layer.store.pinned():  # or what is complete might be evicted before the kernel has it
+            return await self._show(layer)
+
+    async def _show(self, layer: Layer) -> Path:
         content = Content.LOCAL if layer.store.is_complete else Content.SERVED
         if content is Content.SERVED:
             self._server.serve(layer)

@@ -57,12 +57,6 @@ class Fetcher:
         self._fills: list[Request] = []
         self._read_ahead = ReadAhead(settings.read_ahead)
         self.last_error = ""
-        # Compressed bytes that need not be fetched again; a member's chunks come and are kept together.
-        self.landed_bytes = 0 if store.is_empty else self._count_landed()
-
-    def _count_landed(self) -> int:
-        members = (self._chunks.member(number) for number in range(self._chunks.member_count))
-        return sum(m.end - m.start for m in members if not self._store.missing(m.chunks))
 
     def __repr__(self) -> str:
         return f"<Fetcher {self._blob.digest} {len(self._flights)} in flight>"
@@ -291,8 +285,6 @@ class Fetcher:
                 await self._blob.distrust()
                 data = await self._fetch_again(flight.member, request.priority)
                 flight.unkept = await self._landing.put(member, data)
-            if not flight.unkept:
-                self.landed_bytes += member.end - member.start
         except (CorruptMemberError, DigestMismatchError) as error:
             self._count_wrong(flight, error)
             self._fail(flight, error)

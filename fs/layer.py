@@ -1,19 +1,22 @@
 """A layer that can be read: its compiled image, its content on disk, and the way to the rest."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import trio
 
 from estargz.verify import VerifiedChunk
-from fs.chunk_store import ChunkStore
+from fs.errors import ChunkUnavailableError
 from fs.fetch_counters import FetchStatistics
 from fs.fetching import Fetcher
-from fs.layer_blob import LayerBlob
-from fs.layer_directory import LayerRecord
-from fs.layer_image import LayerImage
+from fs.layer_opening import OpenedLayer
+from fs.sharing import SharedContent
 from registry.digest import Digest
 from registry.reference import Reference
+
+# An eviction that comes between is seldom; two of them do not happen, as the layer is pinned meanwhile.
+_MAX_EVICTED_AGAIN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,8 @@ class LayerStatistics:
     """What is here of a layer, and what it cost. All sizes in bytes.
 
     ``blob`` and ``landed`` are compressed; ``landed`` is the part of the blob that need not be
-    fetched again. ``received`` counts every byte that came, wrong ones and the TOC included.
+    fetched again. ``received`` counts every byte that came, wrong ones and the TOC included;
+    ``disk`` counts blocks; ``shared`` was copied from other layers.
     """
 
     layer: Digest
@@ -47,6 +51,8 @@ class LayerStatistics:
     landed_bytes: int
     content_bytes: int
     present_bytes: int
+    disk_bytes: int
+    shared_bytes: int
     requests: int
     received_bytes: int
     verify_failures: int
@@ -58,22 +64,18 @@ class Layer:
     """An attached layer."""
 
     def __init__(
-        self,
-        number: int,
-        *,
-        image: LayerImage,
-        store: ChunkStore,
-        fetcher: Fetcher,
-        blob: LayerBlob,
-        record: LayerRecord,
+        self, number: int, opened: OpenedLayer, *, fetcher: Fetcher, shared: SharedContent
     ) -> None:
         self.number = number
-        self.image = image
-        self.store = store
-        self.blob = blob
-        self.toc_digest = Digest.parse(record.toc_digest)
+        self.image = opened.image
+        self.store = opened.store
+        self.blob = opened.blob
+        self.toc_digest = Digest.parse(opened.record.toc_digest)
         self.fetcher = fetcher
-        self._blob_bytes = record.blob_bytes
+        self.shared = shared
+        # In seconds since 1970, as it outlives the process: when it was last read, or attached.
+        self.last_used = opened.last_used
+        self._blob_bytes = opened.record.blob_bytes
         # Set when what the image names is here, or will not be: who starts a container may wait for it.
         self.prefetched = trio.Event()
         # The layer is filled within this scope, which detaching cancels; afterwards the event is set.
@@ -101,13 +103,43 @@ class Layer:
             return b""
         start = extent.offset + offset
         chunks = self.image.chunks.covering(start, start + size)
-        if not self.store.missing(chunks):
+        content = self.read_present(chunks, start, size)
+        if content is not None:
             self.fetcher.hit(chunks)
-            return self.store.read(start, size)
-        unkept = await self.fetcher.wait_present(chunks)
-        if not unkept:
-            return self.store.read(start, size)
-        return b"".join(self._piece(index, start, start + size, unkept) for index in chunks)
+            return content
+        with self.store.pinned():
+            unkept = await self.wait_present(chunks)
+            if not unkept:
+                return self.store.read(start, size)
+            return b"".join(self._piece(index, start, start + size, unkept) for index in chunks)
+
+    def read_present(self, chunks: range, offset: int, size: int) -> bytes | None:
+        """Bytes of the data space if all the chunks there are here; in any thread.
+
+        Raises:
+            OSError: the disk is broken.
+        """
+        self.last_used = time.time()
+        return self.store.read_present(chunks, offset, size)
+
+    async def wait_present(self, chunks: range) -> Mapping[int, VerifiedChunk]:
+        """Returns when chunks are in the store; those that the disk would not take, it returns. The caller pins the store.
+
+        Raises:
+            ChunkUnavailableError: one of them could not be brought.
+        """
+        if not self.shared.is_done:
+            await self.shared.bring(self.store.missing(chunks))
+        for _ in range(_MAX_EVICTED_AGAIN):
+            if not self.store.missing(chunks):
+                return {}
+            unkept = await self.fetcher.wait_present(chunks)
+            # What came just when it was evicted does not count as present; it is not evicted again while this waits.
+            if unkept.keys() >= set(self.store.missing(chunks)):
+                return unkept
+        raise ChunkUnavailableError(
+            layer=self.digest, chunk=str(chunks), reason="it was evicted while it was waited for"
+        )
 
     def _piece(
         self, index: int, start: int, end: int, unkept: Mapping[int, VerifiedChunk]
@@ -123,7 +155,7 @@ class Layer:
         """What is here now, and what it cost."""
         blob, store = self.blob.statistics(), self.store.statistics()
         fetching = self.fetcher.counters.snapshot()
-        landed = self._blob_bytes if self.store.is_complete else self.fetcher.landed_bytes
+        landed = self._blob_bytes if self.store.is_complete else self.store.landed_bytes
         return LayerStatistics(
             layer=self.digest,
             reference=self.blob.reference,
@@ -131,6 +163,8 @@ class Layer:
             landed_bytes=landed,
             content_bytes=store.content_bytes,
             present_bytes=store.present_bytes,
+            disk_bytes=store.disk_bytes,
+            shared_bytes=self.shared.copied_bytes,
             requests=blob.requests,
             received_bytes=blob.bytes_received,
             verify_failures=fetching.verify_failures,

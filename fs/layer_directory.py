@@ -58,14 +58,14 @@ class LayerDirectories:
         Raises:
             OSError: the root cannot be used.
         """
-        self._root = root
+        self.root = root
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for leftover in root.glob(f"{_NEW_PREFIX}*"):
             shutil.rmtree(leftover)
 
     def path(self, layer: Digest) -> Path:
         """Where a layer is kept; it need not exist."""
-        return self._root / layer.algorithm / layer.hex
+        return self.root / layer.algorithm / layer.hex
 
     def exists(self, layer: Digest) -> bool:
         """Whether anything is kept of a layer."""
@@ -75,7 +75,7 @@ class LayerDirectories:
         """Every layer of which anything is kept."""
         return [
             Digest(record.parent.parent.name, record.parent.name)
-            for record in self._root.glob(f"*/*/{_RECORD_NAME}")
+            for record in self.root.glob(f"*/*/{_RECORD_NAME}")
             if not record.parent.parent.name.startswith(_NEW_PREFIX)
         ]
 
@@ -87,7 +87,7 @@ class LayerDirectories:
         """
         target = self.path(layer)
         target.parent.mkdir(mode=0o700, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=_NEW_PREFIX, dir=self._root))
+        new = Path(tempfile.mkdtemp(prefix=_NEW_PREFIX, dir=self.root))
         try:
             write_durably(new / _TOC_NAME, _compress(raw_toc))
             write_durably(new / _RECORD_NAME, msgspec.json.encode(record))
@@ -96,6 +96,7 @@ class LayerDirectories:
             self.remove(layer)
             new.rename(target)
             sync_directory(target.parent)
+            sync_directory(self.root)
         except OSError:
             shutil.rmtree(new, ignore_errors=True)
             raise
@@ -165,8 +166,10 @@ class LayerDirectories:
         """
         directory = self.path(layer)
         if directory.exists():
-            doomed = Path(tempfile.mkdtemp(prefix=_NEW_PREFIX, dir=self._root))
+            doomed = Path(tempfile.mkdtemp(prefix=_NEW_PREFIX, dir=self.root))
             directory.rename(doomed / directory.name)
+            # Or what is deleted now might be missed where it was.
+            sync_directory(directory.parent)
             shutil.rmtree(doomed)
 
 

@@ -4,7 +4,9 @@
     chunks   the chunk table (``fs.chunk_table``), and the size of the data space
 
 Both carry the name of what they were made from. A file of another version or source, or with a wrong checksum, is
-no error of the layer: the image is compiled again. ``LAYOUT_VERSION`` counts what the same TOC is compiled into.
+no error of the layer: the image is compiled again. ``LAYOUT_VERSION`` counts what the same TOC is compiled into. A kernel
+that shows a layer through EROFS relies on the layout that it was mounted with, for longer than one fs server lives: a new
+version has to go on serving the older ones that are mounted.
 """
 
 import struct

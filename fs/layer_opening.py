@@ -5,12 +5,14 @@ everything from the next one that asks. Content stays, as long as it belongs to 
 """
 
 import logging
+import time
 from dataclasses import dataclass
 
 import trio
 
 from estargz.opening import FoundToc, extract_toc
 from estargz.toc import parse_toc
+from fs.cache_usage import CacheUsage
 from fs.chunk_store import ChunkStore
 from fs.compiling import compile_layer
 from fs.errors import LayerStateError
@@ -34,23 +36,30 @@ class OpenedLayer:
         image: its tree and chunks.
         store: its content.
         blob: the way to what is missing.
+        last_used: when it was last read or attached, in seconds since 1970.
     """
 
     record: LayerRecord
     image: LayerImage
     store: ChunkStore
     blob: LayerBlob
+    last_used: float
 
 
 class LayerOpener:
     """Opens the layers under one root. It keeps no state: who calls sees to it that a layer is opened once."""
 
     def __init__(
-        self, client: RegistryClient, directories: LayerDirectories, node: NodeTraffic
+        self,
+        client: RegistryClient,
+        directories: LayerDirectories,
+        node: NodeTraffic,
+        usage: CacheUsage,
     ) -> None:
         self._client = client
         self._directories = directories
         self._node = node
+        self._usage = usage
 
     def __repr__(self) -> str:
         return f"<LayerOpener {self._directories!r}>"
@@ -78,7 +87,7 @@ class LayerOpener:
             found = await blob.find_toc()
             image = await trio.to_thread.run_sync(self._repair, digest, record, found)
         store = await trio.to_thread.run_sync(self._open_store, digest, image)
-        return OpenedLayer(record, image, store, blob)
+        return OpenedLayer(record, image, store, blob, store.last_use)
 
     async def open_new(
         self, blob: LayerBlob, found: FoundToc, *, toc_digest: Digest
@@ -106,7 +115,7 @@ class LayerOpener:
             return image, self._open_store(blob.digest, image)
 
         image, store = await trio.to_thread.run_sync(compile_and_keep)
-        return OpenedLayer(record, image, store, blob)
+        return OpenedLayer(record, image, store, blob, time.time())
 
     def _load_record(self, digest: Digest) -> LayerRecord | None:
         if not self._directories.exists(digest):
@@ -142,7 +151,7 @@ class LayerOpener:
 
     def _open_store(self, digest: Digest, image: LayerImage) -> ChunkStore:
         directory = self._directories.path(digest)
-        return ChunkStore(directory, image.chunks, data_bytes=image.data_bytes)
+        return ChunkStore(directory, image.chunks, data_bytes=image.data_bytes, usage=self._usage)
 
 
 def _compile(raw_toc: bytes, record: LayerRecord) -> LayerImage:

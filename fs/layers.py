@@ -1,8 +1,9 @@
 """All layers that are attached: found by name, number or digest; opened once, whoever asks."""
 
 import logging
+import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +11,9 @@ import trio
 
 from estargz.errors import DigestMismatchError, EstargzError
 from estargz.opening import FoundToc
+from fs.cache import Cache
+from fs.cache_usage import CacheSettings, CacheStatistics
+from fs.checkpoints import save_all, save_regularly
 from fs.errors import StaleLayerError
 from fs.fetching import Fetcher
 from fs.filling import Filler, FillSettings
@@ -20,14 +24,13 @@ from fs.layer_opening import LayerOpener, OpenedLayer
 from fs.node_traffic import NodeTraffic
 from fs.request_planning import FetchSettings
 from fs.request_slots import SlotSettings
+from fs.sharing import Donor, SharedContent
 from registry.client import RegistryClient
 from registry.digest import Digest
 from registry.errors import ContentError, InvalidDigestError
 from registry.reference import Reference
 
 _log = logging.getLogger(__name__)
-# How long fetched content may wait to be made durable: more saves disk flushes, less saves refetching.
-_CHECKPOINT_SECONDS = 2.0
 # TOCs fetched ahead that nobody has claimed: an image's worth, in memory.
 _MAX_AHEAD = 128
 _MAX_AHEAD_BYTES = 4 << 20
@@ -44,9 +47,11 @@ class LayerTable:
         fetching: FetchSettings | None = None,
         filling: FillSettings | None = None,
         slots: SlotSettings | None = None,
+        caching: CacheSettings | None = None,
     ) -> None:
         self._node = NodeTraffic(slots)
-        self._opener = LayerOpener(client, directories, self._node)
+        self.cache = Cache(directories.root, caching or CacheSettings())
+        self._opener = LayerOpener(client, directories, self._node, self.cache.usage)
         self._directories = directories
         self._fetching = fetching or FetchSettings()
         self._filler = Filler(self._node.gate, filling or FillSettings())
@@ -63,7 +68,8 @@ class LayerTable:
 
     async def __aenter__(self) -> Self:
         self._nursery = await self._nursery_manager.__aenter__()
-        self._nursery.start_soon(self._save_regularly)
+        self._nursery.start_soon(save_regularly, self._by_digest.values)
+        self._nursery.start_soon(self.cache.keep_within, lambda: self._by_digest)
         for digest in await trio.to_thread.run_sync(self._directories.kept):
             self._nursery.start_soon(self._restore, digest)
         return self
@@ -77,10 +83,17 @@ class LayerTable:
         self._nursery.cancel_scope.cancel()
         await self._nursery_manager.__aexit__(kind, error, trace)
         with trio.CancelScope(shield=True):
-            await self._save_all()
+            await save_all(self._by_digest.values())
 
-    def use(self, *, fetching: FetchSettings, filling: FillSettings) -> None:
-        """Changes how layers are fetched that are attached from now on."""
+    def use(
+        self, *, fetching: FetchSettings, filling: FillSettings, caching: CacheSettings
+    ) -> None:
+        """Changes how layers are fetched that are attached from now on, and how much of all is kept.
+
+        Raises:
+            OSError: the disk is broken.
+        """
+        self.cache.use(caching)
         self._fetching = fetching
         self._filler = Filler(self._node.gate, filling)
 
@@ -111,6 +124,7 @@ class LayerTable:
                     actual=layer.toc_digest,
                 )
             layer.blob.reference = source.reference
+            layer.last_used = time.time()
             return layer
 
     async def find(self, name: bytes) -> Layer:
@@ -146,12 +160,17 @@ class LayerTable:
             if layer is not None:
                 del self._by_number[layer.number]
                 layer.filling.cancel()
+                layer.store.leave_cache()
             await trio.to_thread.run_sync(self._directories.remove, digest)
         return layer
 
     def statistics(self) -> list[LayerStatistics]:
         """What is attached, and what it cost."""
         return [layer.statistics() for layer in self._by_digest.values()]
+
+    def cache_statistics(self) -> CacheStatistics:
+        """What all layers together hold."""
+        return self.cache.usage.statistics()
 
     async def _open_new(self, source: LayerSource) -> Layer:
         try:
@@ -168,7 +187,8 @@ class LayerTable:
             blob = self._opener.blob(source.reference, source.digest)
             found = await blob.find_toc()
         opened = await self._opener.open_new(blob, found, toc_digest=source.toc_digest)
-        return self._enter(opened, prefetch_bytes=source.prefetch_bytes)
+        donors = [Donor(layer.image.chunks, layer.store) for layer in self._by_digest.values()]
+        return self._enter(opened, donors, prefetch_bytes=source.prefetch_bytes)
 
     async def _find_ahead(self, digest: Digest, reference: Reference) -> None:
         """Fetches the TOC of a layer that will be asked for; what fails now is told when it is."""
@@ -199,16 +219,21 @@ class LayerTable:
         opened = await self._opener.open_kept(digest)
         return None if opened is None else self._enter(opened)
 
-    def _enter(self, opened: OpenedLayer, *, prefetch_bytes: int | None = None) -> Layer:
+    def _enter(
+        self,
+        opened: OpenedLayer,
+        donors: Sequence[Donor] = (),
+        *,
+        prefetch_bytes: int | None = None,
+    ) -> Layer:
         blob, image, store = opened.blob, opened.image, opened.store
         layer = Layer(
             self._next_number,
-            image=image,
-            store=store,
+            opened,
             fetcher=Fetcher(self._nursery, blob, image, store, self._node, self._fetching),
-            blob=blob,
-            record=opened.record,
+            shared=SharedContent(image.chunks, store, donors),
         )
+        store.join_cache()
         self._next_number += 1
         self._by_digest[blob.digest] = layer
         self._by_number[layer.number] = layer
@@ -223,23 +248,9 @@ class LayerTable:
 
     async def _fill(self, layer: Layer, prefetch_bytes: int | None) -> None:
         with layer.filling:
+            await layer.shared.bring_all()
             await self._filler.fill(layer, prefetch_bytes=prefetch_bytes)
         layer.filled.set()
-
-    async def _save_regularly(self) -> None:
-        while True:
-            await trio.sleep(_CHECKPOINT_SECONDS)
-            await self._save_all()
-
-    async def _save_all(self) -> None:
-        for layer in list(self._by_digest.values()):
-            bits = layer.store.take_unsaved()
-            if bits is not None:
-                try:
-                    await trio.to_thread.run_sync(layer.store.save, bits)
-                except OSError as error:
-                    fields = {"layer": str(layer.digest), "error": str(error)}
-                    _log.warning("progress could not be made durable", extra={"fields": fields})
 
 
 def _digest_of(name: bytes) -> Digest:

@@ -75,7 +75,13 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
     told = settings.read()
     async with (
         RegistryClient(told.registry) as client,
-        LayerTable(client, directories, fetching=told.fetching, filling=told.filling) as layers,
+        LayerTable(
+            client,
+            directories,
+            fetching=told.fetching,
+            filling=told.filling,
+            caching=told.caching,
+        ) as layers,
         mounted(LayerOperations(layers), settings.mountpoint),
         shown_layers(
             told.backend,
@@ -91,7 +97,7 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
         async def reload() -> None:
             fresh = await trio.to_thread.run_sync(settings.read)
             set_level(fresh.log_level)
-            layers.use(fetching=fresh.fetching, filling=fresh.filling)
+            layers.use(fetching=fresh.fetching, filling=fresh.filling, caching=fresh.caching)
             _log.info("settings read again")
 
         nursery.start_soon(_end_on_signal, ending)

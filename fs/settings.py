@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from fs.cache_usage import CacheSettings
 from fs.errors import SettingsError
 from fs.filling import FillSettings
 from fs.log import LogLevel
@@ -41,6 +42,7 @@ class FsSettings:
         log_level: least level that is logged.
         filling: what is fetched unasked.
         fetching: how requests are traded against bytes.
+        caching: how much is kept.
         registry: how registries are spoken to.
     """
 
@@ -48,6 +50,7 @@ class FsSettings:
     log_level: LogLevel = LogLevel.INFO
     filling: FillSettings = field(default_factory=FillSettings)
     fetching: FetchSettings = field(default_factory=FetchSettings)
+    caching: CacheSettings = field(default_factory=CacheSettings)
     registry: ClientSettings = field(default_factory=ClientSettings)
 
 

@@ -17,6 +17,7 @@ WITHOUT = {
     ("registry", "real_registry"),  # the whole client, against a real registry
     ("registry", "real_storage"),  # idem, whose blobs are elsewhere
     ("snapshotter", "lives"),  # the whole daemon, killed and restarted
+    ("fs", "power_loss"),  # the store and layer directories, on a disk that forgets
     ("registry", "mirrors"),  # the whole client, with several endpoints
     ("registry", "real_proxy"),  # the whole client, behind a proxy
     ("registry", "real_tls"),  # the whole client, against real registries behind TLS

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fs.erofs import write_erofs
-from fs.inodes import ROOT, Attributes, InodeTable
+from fs.inodes import ROOT, Attributes, Extent, InodeTable
 from fs.layer_image import LayerImage
 from fs.mounting import mount, unmount_lazily
 
@@ -18,7 +18,7 @@ _PREFIXES = (b"user.", b"trusted.", b"security.", b"system.posix_acl_")
 
 
 def write_image(image: LayerImage, directory: Path) -> tuple[Path, Path]:
-    """The metadata image of a layer, and a data space in which every file has content of its own."""
+    """The metadata image of a layer, and a data space in which every extent has content of its own."""
     meta, data = directory / "meta.erofs", directory / "data"
     with meta.open("w+b") as output:
         write_erofs(image.inodes, output, data_bytes=image.data_bytes, uuid=UUID)
@@ -29,13 +29,14 @@ def write_image(image: LayerImage, directory: Path) -> tuple[Path, Path]:
             if stat.S_ISREG(attributes.mode) and attributes.nlink:
                 extent = image.inodes.extent(index)
                 file.seek(extent.offset)
-                file.write(content(index, extent.size))
+                file.write(content(extent))
     return meta, data
 
 
-def content(index: int, size: int) -> bytes:
-    """What the first bytes of a file are; the rest is zeros."""
-    return (f"file {index} " * MAX_CONTENT_BYTES).encode()[: min(size, MAX_CONTENT_BYTES)]
+def content(extent: Extent) -> bytes:
+    """What the first bytes of a file are, or of all that share an extent; the rest is zeros."""
+    text = f"at {extent.offset} " * MAX_CONTENT_BYTES
+    return text.encode()[: min(extent.size, MAX_CONTENT_BYTES)]
 
 
 def check_image(meta: Path, data: Path) -> None:
@@ -69,7 +70,7 @@ def assert_shows(inodes: InodeTable, top: Path) -> None:
             assert os.readlink(path) == inodes.target(index)  # noqa: PTH115 - bytes
         if stat.S_ISREG(status.st_mode):
             with open(path, "rb") as file:  # noqa: PTH123 - names are bytes
-                assert file.read(MAX_CONTENT_BYTES) == content(index, status.st_size)
+                assert file.read(MAX_CONTENT_BYTES) == content(inodes.extent(index))
         if stat.S_ISDIR(status.st_mode):
             children = inodes.children(index)
             assert sorted(os.listdir(path)) == sorted(children)  # noqa: PTH208 - bytes

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from fs.cache_usage import CacheSettings
 from fs.filling import FillSettings
 from fs.inodes import ROOT
 from fs.layer import Layer, LayerSource
@@ -18,6 +19,7 @@ from tests.fs.layers_by_hand import HandmadeBlob
 
 QUICK = ClientSettings(backoff_seconds=0.0001, max_backoff_seconds=0.001)
 NOTHING_UNASKED = FillSettings(prefetch=False, background=False)
+UNBOUNDED = CacheSettings(max_bytes=1 << 40)
 REPOSITORY = "test/image"
 CONTENT = bytes(range(256)) * 64
 
@@ -28,11 +30,14 @@ async def layer_table(
     *,
     filling: FillSettings = NOTHING_UNASKED,
     fetching: FetchSettings | None = None,
+    caching: CacheSettings = UNBOUNDED,
     client_settings: ClientSettings = QUICK,
 ) -> AsyncIterator[LayerTable]:
     async with (
         RegistryClient(client_settings) as client,
-        LayerTable(client, LayerDirectories(root), filling=filling, fetching=fetching) as table,
+        LayerTable(
+            client, LayerDirectories(root), filling=filling, fetching=fetching, caching=caching
+        ) as table,
     ):
         yield table
 

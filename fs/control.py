@@ -19,10 +19,11 @@ from anyio.from_thread import BlockingPortal
 from estargz.errors import EstargzError
 from fs.ending import Ending
 from fs.errors import FsError
-from fs.layer import LayerSource, LayerStatistics
+from fs.layer import LayerSource
 from fs.layer_trees import LayerTrees
 from fs.layers import LayerTable
 from fs.proto import control_pb2, control_pb2_grpc
+from fs.status_messages import cache_message, fetch_message, layer_message
 from registry.digest import Digest
 from registry.errors import ContentError, RegistryError
 from registry.reference import Reference
@@ -103,12 +104,17 @@ class ControlService(control_pb2_grpc.ControlServicer):
         self, request: control_pb2.StatusRequest, context: grpc.ServicerContext
     ) -> control_pb2.StatusResponse:
         """Tells what is served."""
-        statistics = self._portal.call(self._served.layers.statistics)
-        shown = self._served.trees.is_shown
+        return self._portal.call(self._status)
+
+    def _status(self) -> control_pb2.StatusResponse:
+        """All numbers of one moment: in the loop."""
+        layers, shown = self._served.layers, self._served.trees.is_shown
         return control_pb2.StatusResponse(
             version=version("pyestargz"),
             mountpoint=str(self._served.mountpoint),
-            layers=[_status(s) for s in statistics if shown(s.layer)],
+            layers=[layer_message(s) for s in layers.statistics() if shown(s.layer)],
+            cache=cache_message(layers.cache_statistics()),
+            fetching=fetch_message(layers.fetch_statistics()),
         )
 
     def Stop(
@@ -169,20 +175,6 @@ def _listen(path: Path, service: ControlService) -> grpc.Server:
 
 def _prefetch_bytes(request: control_pb2.AttachRequest) -> int | None:
     return request.prefetch_bytes if request.HasField("prefetch_bytes") else None
-
-
-def _status(statistics: LayerStatistics) -> control_pb2.LayerStatus:
-    return control_pb2.LayerStatus(
-        layer_digest=str(statistics.layer),
-        reference=str(statistics.reference),
-        blob_bytes=statistics.blob_bytes,
-        fetched_bytes=statistics.received_bytes,
-        content_bytes=statistics.content_bytes,
-        present_bytes=statistics.present_bytes,
-        requests=statistics.requests,
-        verify_failures=statistics.verify_failures,
-        last_error=statistics.last_error,
-    )
 
 
 def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:

@@ -19,6 +19,10 @@ class Transfer:
     requests: int = 0
     bytes_received: int = 0
 
+    def __add__(self, other: "Transfer") -> "Transfer":
+        """Both together."""
+        return Transfer(self.requests + other.requests, self.bytes_received + other.bytes_received)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchStatistics:
@@ -41,6 +45,18 @@ class FetchStatistics:
     waits: int = 0
     retries: int = 0
     verify_failures: int = 0
+
+    def __add__(self, other: "FetchStatistics") -> "FetchStatistics":
+        """Both together."""
+        return FetchStatistics(
+            demand=self.demand + other.demand,
+            prefetch=self.prefetch + other.prefetch,
+            background=self.background + other.background,
+            hits=self.hits + other.hits,
+            waits=self.waits + other.waits,
+            retries=self.retries + other.retries,
+            verify_failures=self.verify_failures + other.verify_failures,
+        )
 
 
 class FetchCounters:

@@ -42,7 +42,7 @@ class LayerStatistics:
 
     ``blob`` and ``landed`` are compressed; ``landed`` is the part of the blob that need not be
     fetched again. ``received`` counts every byte that came, wrong ones and the TOC included;
-    ``disk`` counts blocks; ``shared`` was copied from other layers.
+    ``disk`` counts blocks; ``shared`` was copied from other layers. ``last_used`` is in seconds since 1970.
     """
 
     layer: Digest
@@ -57,6 +57,7 @@ class LayerStatistics:
     received_bytes: int
     verify_failures: int
     last_error: str
+    last_used: float
     fetching: FetchStatistics = field(default_factory=FetchStatistics)
 
 
@@ -169,5 +170,6 @@ class Layer:
             received_bytes=blob.bytes_received,
             verify_failures=fetching.verify_failures,
             last_error=self.fetcher.last_error,
+            last_used=self.last_used,
             fetching=fetching,
         )

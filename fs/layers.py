@@ -15,6 +15,7 @@ from fs.cache import Cache
 from fs.cache_usage import CacheSettings, CacheStatistics
 from fs.checkpoints import save_all, save_regularly
 from fs.errors import StaleLayerError
+from fs.fetch_counters import FetchStatistics
 from fs.fetching import Fetcher
 from fs.filling import Filler, FillSettings
 from fs.layer import Layer, LayerSource, LayerStatistics
@@ -60,6 +61,8 @@ class LayerTable:
         self._found_ahead: dict[Digest, tuple[LayerBlob, FoundToc]] = {}
         self._opening: defaultdict[Digest, trio.Lock] = defaultdict(trio.Lock)
         self._next_number = 1
+        # For layers that are not attached any more.
+        self._fetched_before = FetchStatistics()
         self._nursery_manager = trio.open_nursery()
         self._nursery: trio.Nursery
 
@@ -161,12 +164,18 @@ class LayerTable:
                 del self._by_number[layer.number]
                 layer.filling.cancel()
                 layer.store.leave_cache()
+                self._fetched_before += layer.fetcher.counters.snapshot()
             await trio.to_thread.run_sync(self._directories.remove, digest)
         return layer
 
     def statistics(self) -> list[LayerStatistics]:
         """What is attached, and what it cost."""
         return [layer.statistics() for layer in self._by_digest.values()]
+
+    def fetch_statistics(self) -> FetchStatistics:
+        """What fetching has cost for all layers, also for those that were detached since."""
+        attached = (layer.fetcher.counters.snapshot() for layer in self._by_digest.values())
+        return sum(attached, self._fetched_before)
 
     def cache_statistics(self) -> CacheStatistics:
         """What all layers together hold."""

@@ -41,17 +41,63 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("version", "mountpoint", "layers")
+    __slots__ = ("version", "mountpoint", "layers", "cache", "fetching")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     MOUNTPOINT_FIELD_NUMBER: _ClassVar[int]
     LAYERS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
+    FETCHING_FIELD_NUMBER: _ClassVar[int]
     version: str
     mountpoint: str
     layers: _containers.RepeatedCompositeFieldContainer[LayerStatus]
-    def __init__(self, version: _Optional[str] = ..., mountpoint: _Optional[str] = ..., layers: _Optional[_Iterable[_Union[LayerStatus, _Mapping]]] = ...) -> None: ...
+    cache: CacheStatus
+    fetching: FetchStatus
+    def __init__(self, version: _Optional[str] = ..., mountpoint: _Optional[str] = ..., layers: _Optional[_Iterable[_Union[LayerStatus, _Mapping]]] = ..., cache: _Optional[_Union[CacheStatus, _Mapping]] = ..., fetching: _Optional[_Union[FetchStatus, _Mapping]] = ...) -> None: ...
+
+class CacheStatus(_message.Message):
+    __slots__ = ("used_bytes", "limit_bytes", "evicted_bytes", "shared_bytes", "unkept_writes", "disk_error")
+    USED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    EVICTED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SHARED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    UNKEPT_WRITES_FIELD_NUMBER: _ClassVar[int]
+    DISK_ERROR_FIELD_NUMBER: _ClassVar[int]
+    used_bytes: int
+    limit_bytes: int
+    evicted_bytes: int
+    shared_bytes: int
+    unkept_writes: int
+    disk_error: str
+    def __init__(self, used_bytes: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., evicted_bytes: _Optional[int] = ..., shared_bytes: _Optional[int] = ..., unkept_writes: _Optional[int] = ..., disk_error: _Optional[str] = ...) -> None: ...
+
+class FetchStatus(_message.Message):
+    __slots__ = ("demand", "prefetch", "background", "hits", "waits", "retries", "verify_failures")
+    DEMAND_FIELD_NUMBER: _ClassVar[int]
+    PREFETCH_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_FIELD_NUMBER: _ClassVar[int]
+    HITS_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FIELD_NUMBER: _ClassVar[int]
+    RETRIES_FIELD_NUMBER: _ClassVar[int]
+    VERIFY_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    demand: Transfer
+    prefetch: Transfer
+    background: Transfer
+    hits: int
+    waits: int
+    retries: int
+    verify_failures: int
+    def __init__(self, demand: _Optional[_Union[Transfer, _Mapping]] = ..., prefetch: _Optional[_Union[Transfer, _Mapping]] = ..., background: _Optional[_Union[Transfer, _Mapping]] = ..., hits: _Optional[int] = ..., waits: _Optional[int] = ..., retries: _Optional[int] = ..., verify_failures: _Optional[int] = ...) -> None: ...
+
+class Transfer(_message.Message):
+    __slots__ = ("requests", "bytes")
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    requests: int
+    bytes: int
+    def __init__(self, requests: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
 
 class LayerStatus(_message.Message):
-    __slots__ = ("layer_digest", "reference", "blob_bytes", "fetched_bytes", "content_bytes", "present_bytes", "requests", "verify_failures", "last_error")
+    __slots__ = ("layer_digest", "reference", "blob_bytes", "fetched_bytes", "content_bytes", "present_bytes", "requests", "verify_failures", "last_error", "landed_bytes", "disk_bytes", "shared_bytes", "fetching", "last_used")
     LAYER_DIGEST_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_FIELD_NUMBER: _ClassVar[int]
     BLOB_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +107,11 @@ class LayerStatus(_message.Message):
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
     VERIFY_FAILURES_FIELD_NUMBER: _ClassVar[int]
     LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    LANDED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DISK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SHARED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FETCHING_FIELD_NUMBER: _ClassVar[int]
+    LAST_USED_FIELD_NUMBER: _ClassVar[int]
     layer_digest: str
     reference: str
     blob_bytes: int
@@ -70,7 +121,12 @@ class LayerStatus(_message.Message):
     requests: int
     verify_failures: int
     last_error: str
-    def __init__(self, layer_digest: _Optional[str] = ..., reference: _Optional[str] = ..., blob_bytes: _Optional[int] = ..., fetched_bytes: _Optional[int] = ..., content_bytes: _Optional[int] = ..., present_bytes: _Optional[int] = ..., requests: _Optional[int] = ..., verify_failures: _Optional[int] = ..., last_error: _Optional[str] = ...) -> None: ...
+    landed_bytes: int
+    disk_bytes: int
+    shared_bytes: int
+    fetching: FetchStatus
+    last_used: float
+    def __init__(self, layer_digest: _Optional[str] = ..., reference: _Optional[str] = ..., blob_bytes: _Optional[int] = ..., fetched_bytes: _Optional[int] = ..., content_bytes: _Optional[int] = ..., present_bytes: _Optional[int] = ..., requests: _Optional[int] = ..., verify_failures: _Optional[int] = ..., last_error: _Optional[str] = ..., landed_bytes: _Optional[int] = ..., disk_bytes: _Optional[int] = ..., shared_bytes: _Optional[int] = ..., fetching: _Optional[_Union[FetchStatus, _Mapping]] = ..., last_used: _Optional[float] = ...) -> None: ...
 
 class StopRequest(_message.Message):
     __slots__ = ()

@@ -16,6 +16,7 @@ def statistics(*, last_error: str = "") -> LayerStatistics:
         landed_bytes=50,
         content_bytes=1000,
         present_bytes=100,
+        last_used=0.0,
         disk_bytes=0,
         shared_bytes=0,
         requests=3,

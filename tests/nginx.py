@@ -47,7 +47,7 @@ class Nginx:
     def __init__(self, directory: Path, server: str, *, listen_options: str = "") -> None:
         directory.mkdir(exist_ok=True)
         (directory / "temp").mkdir(exist_ok=True)
-        self.host = f"127.0.0.1:{_free_port()}"
+        self.host = f"127.0.0.1:{free_port()}"
         self._configuration = directory / "nginx.conf"
         self._configuration.write_text(
             _MAIN.format(
@@ -95,7 +95,8 @@ class Nginx:
         return [line.removeprefix(_REQUEST) for line in lines if "/barrier-" not in line]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

@@ -17,6 +17,7 @@ from tests.served import Served
 _ISSUER = "pyestargz tests"
 _SERVICE = "pyestargz-registry"
 _LIFETIME_SECONDS = 300
+_LEEWAY_SECONDS = 60  # docker-registry's
 
 
 class TokenServer(Served):
@@ -25,10 +26,19 @@ class TokenServer(Served):
     Args:
         tmp_path: where the key is kept.
         users: names and passwords of those who may push and pull; everybody else may pull.
+        lifetime_seconds: how long a token is good for registries, whatever it says: they grant 60 seconds more
+            than is written in it.
     """
 
-    def __init__(self, tmp_path: Path, users: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        tmp_path: Path,
+        users: Mapping[str, str] | None = None,
+        *,
+        lifetime_seconds: int = _LIFETIME_SECONDS,
+    ) -> None:
         self._users = dict(users or {})
+        self._lifetime_seconds = lifetime_seconds
         self._key = tmp_path / "token.key"
         self._certificate = tmp_path / "token.crt"
         self._lock = threading.Lock()
@@ -74,7 +84,7 @@ class TokenServer(Served):
             "iss": _ISSUER,
             "sub": "",
             "aud": _SERVICE,
-            "exp": now + _LIFETIME_SECONDS,
+            "exp": now + self._lifetime_seconds - _LEEWAY_SECONDS,
             "nbf": now - 10,
             "iat": now,
             "jti": uuid.uuid4().hex,

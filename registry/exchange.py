@@ -15,6 +15,7 @@ import trio
 
 from registry.auth import choose_challenge, parse_challenges
 from registry.authorizer import MAX_REFUSALS, Access, Authorizer, Scope
+from registry.bandwidth import Bandwidth
 from registry.counters import Counters
 from registry.digest import Digest
 from registry.endpoint_health import EndpointHealth, EndpointState, join_failures
@@ -112,24 +113,31 @@ class Exchange:
         self._authorizer = authorizer
         self._counters = counters
         self._redirects = RedirectMemory()
+        limit = settings.max_bytes_per_second
+        self._bandwidth = None if limit is None else Bandwidth(limit)
         self._givers: OrderedDict[tuple[Repository, Digest], Endpoint] = OrderedDict()
 
     def new_pace(self) -> Pace:
         """The pace that a body must keep."""
         return Pace(least_bytes=self.settings.pace_bytes, seconds=self.settings.pace_seconds)
 
+    async def throttle(self, size: int) -> None:
+        """Waits until more may be taken from the network, after so many bytes."""
+        if self._bandwidth is not None:
+            await trio.sleep(self._bandwidth.wait_seconds(size, now=trio.current_time()))
+
     async def retrying(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Awaits an attempt, again after temporary failures; the last failure is raised."""
-        failures = 0
+        began, failures = trio.current_time(), 0
         while True:
             try:
                 return await attempt()
             except RegistryError as error:
                 failures += 1
-                await self.pause(error, failures=failures)
+                await self.pause(error, failures=failures, since=began)
 
-    async def pause(self, error: RegistryError, *, failures: int) -> None:
-        """Waits as long as the next attempt should wait.
+    async def pause(self, error: RegistryError, *, failures: int, since: float) -> None:
+        """Waits as long as the next attempt should wait, after some failures since a time.
 
         Raises:
             RegistryError: the error itself, where there should be no further attempt.
@@ -137,6 +145,7 @@ class Exchange:
         pause = pause_before_retry(
             error,
             failures=failures,
+            elapsed_seconds=trio.current_time() - since,
             settings=self.settings,
             jitter=random.random(),  # noqa: S311 - spreads clients, hides nothing
         )

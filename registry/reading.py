@@ -82,7 +82,7 @@ class BlobReading:
         Raises:
             RegistryError: they could not be had; what came before stays good.
         """
-        failures = 0
+        began, failures = trio.current_time(), 0
         while True:
             begun_at = self._position
             try:
@@ -91,8 +91,10 @@ class BlobReading:
                         self._position += len(chunk)
                         yield chunk
             except RegistryError as error:
-                failures = 1 if self._position - begun_at >= PROGRESS_BYTES else failures + 1
-                await self._exchange.pause(error, failures=failures)
+                if self._position - begun_at >= PROGRESS_BYTES:
+                    began, failures = trio.current_time(), 0
+                failures += 1
+                await self._exchange.pause(error, failures=failures, since=began)
                 self._on_retry()
             else:
                 return
@@ -104,6 +106,7 @@ class BlobReading:
             async with contextlib.aclosing(pieces) as body:
                 async for chunk in body:
                     yield chunk
+                    await self._exchange.throttle(len(chunk))
 
     def _call(self) -> Call:
         length = None if self._stop is None else self._stop - self._position

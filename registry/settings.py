@@ -21,6 +21,8 @@ class ClientSettings:
         backoff_seconds: pause before the second attempt; doubled each time, and up to doubled again by chance.
         max_backoff_seconds: no pause of ours is longer.
         max_retry_after_seconds: a server asking for a longer pause gets no further attempt; the error tells it.
+        operation_timeout_seconds: after that, nothing is tried again; a body that keeps coming is never cut.
+        max_bytes_per_second: how many bytes are taken from the network by all requests together; None: as many as come.
         max_manifest_bytes: larger manifests are refused.
         max_unranged_bytes: how much of a blob is read through where a server ignores the range asked for.
         upload_chunk_bytes: how large the pieces of an upload are that is too large in one.
@@ -39,6 +41,8 @@ class ClientSettings:
     backoff_seconds: float = 0.05
     max_backoff_seconds: float = 5.0
     max_retry_after_seconds: float = 30.0
+    operation_timeout_seconds: float = 300.0
+    max_bytes_per_second: float | None = None
     max_manifest_bytes: int = MAX_MANIFEST_BYTES
     max_unranged_bytes: int = 8 << 20
     upload_chunk_bytes: int = 32 << 20
@@ -55,6 +59,8 @@ class ClientSettings:
             "connect_timeout_seconds": self.connect_timeout_seconds,
             "inactivity_timeout_seconds": self.inactivity_timeout_seconds,
             "pace_seconds": self.pace_seconds,
+            "operation_timeout_seconds": self.operation_timeout_seconds,
+            "max_bytes_per_second": self.max_bytes_per_second or 1,
             "max_manifest_bytes": self.max_manifest_bytes,
             "upload_chunk_bytes": self.upload_chunk_bytes,
             "max_connections": self.max_connections,

@@ -180,6 +180,8 @@ def _registry_settings(file: ConfigFile) -> ClientSettings:
         backoff_seconds=least,
         max_backoff_seconds=max(least, seconds("blob.max_wait_msec", ours.max_backoff_seconds)),
         inactivity_timeout_seconds=file.get("resolver.request_timeout_sec"),
+        operation_timeout_seconds=file.get("blob.fetching_timeout_sec"),
+        max_bytes_per_second=file.get("blob.max_mbit_per_sec") * 1e6 / 8 or None,
         hosts=_host_settings(file),
         credentials=_credential_settings(file),
     )

@@ -1,12 +1,15 @@
 import dataclasses
 
 import pytest
+import trio
 
+from registry.bandwidth import BURST_SECONDS
 from registry.client import BlobRange, RegistryClient
 from registry.digest import Digest
 from registry.errors import (
     BadResponseError,
     NotFoundError,
+    RegistryError,
 )
 from tests.fakes.registry import Fault
 from tests.registry.asking import DATA, repository_of
@@ -171,3 +174,21 @@ async def test_another_tail_than_asked_for_is_tried_again(fake, quick):
         tail = await client.read_tail(repository_of(fake), digest, length=100)
     assert tail.data == DATA[-100:]
     assert fake.count("blob") == 2
+
+
+async def test_what_is_taken_may_be_limited(quick, autojump_clock):
+    limited = dataclasses.replace(quick, max_bytes_per_second=1e6)
+    began = trio.current_time()
+    async with RegistryClient(limited) as client:
+        for _ in range(4):
+            await client._exchange.throttle(200_000)
+    assert trio.current_time() - began == pytest.approx(0.8 - BURST_SECONDS)
+
+
+async def test_what_was_tried_for_too_long_is_not_tried_again(fake, quick):
+    digest = fake.add_blob("some/image", b"x")
+    fake.faults.inject(Fault.BUSY, times=99)
+    async with RegistryClient(dataclasses.replace(quick, operation_timeout_seconds=1e-9)) as client:
+        with pytest.raises(RegistryError):
+            await client.read_range(repository_of(fake), digest, start=0, length=1)
+    assert fake.count("blob") == 1

@@ -93,6 +93,24 @@ class EmulatedRegistry:
             pass  # either end may hang up when it likes
 
 
+@dataclass
+class _Passed:
+    """What is known of an answer while it passes; times on ``time.monotonic``."""
+
+    status: int = 0
+    body_bytes: int = 0
+    first_byte: float = 0.0
+    ended: float = 0.0
+
+    def add(self, event: h11.Event, arrival: float) -> None:
+        self.first_byte = self.first_byte or arrival
+        self.ended = arrival
+        if isinstance(event, h11.Response):
+            self.status = event.status_code
+        elif isinstance(event, h11.Data):
+            self.body_bytes += len(event.data)
+
+
 class Connection:
     """One client's connection, and the one behind it."""
 
@@ -147,16 +165,10 @@ class Connection:
         else:
             kind, response, body = answer
             events = self._answer(response, body)
-        status = body_bytes = 0
-        first_byte = ended = 0.0
+        passed = _Passed()
         async for event in events:
-            data = self._client.http.send(event) or b""
-            ended = await self._send(data, send)
-            first_byte = first_byte or ended
-            if isinstance(event, h11.Response):
-                status = event.status_code
-            elif isinstance(event, h11.Data):
-                body_bytes += len(event.data)
+            arrival = await self._send(self._client.http.send(event) or b"", send)
+            passed.add(event, arrival)
         headers = dict(request.headers)
         self._registry.requests.append(
             Request(
@@ -164,13 +176,13 @@ class Connection:
                 kind=kind,
                 method=request.method.decode(),
                 path=request.target.decode(),
-                status=status,
+                status=passed.status,
                 range=headers.get(b"range", b"").decode(),
                 user_agent=headers.get(b"user-agent", b"").decode(),
                 began=began,
-                first_byte=first_byte,
-                ended=ended,
-                body_bytes=body_bytes,
+                first_byte=passed.first_byte,
+                ended=passed.ended,
+                body_bytes=passed.body_bytes,
             )
         )
 

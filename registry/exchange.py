@@ -172,7 +172,7 @@ class Exchange:
             self._set_back(call, endpoint, error)
             raise
         finally:
-            await response.aclose()
+            response.close()
 
     async def distrust(self, repository: Repository, blob: Digest) -> bool:
         """See ``RegistryClient.distrust``."""
@@ -245,7 +245,7 @@ class Exchange:
             raise await self._refusal(endpoint, response)
         finally:
             self._forget(call, endpoint, response.url)
-            await response.aclose()
+            response.close()
 
     async def _ask(self, call: Call, endpoint: Endpoint) -> Response:
         target = call.blob and self._redirects.recall((endpoint, call.repository, call.blob))

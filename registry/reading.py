@@ -1,7 +1,7 @@
 """Bytes out of blobs: exactly those asked for, however the server answers, and on from where an answer broke off."""
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 import trio
@@ -143,17 +143,16 @@ async def take_body(response: Response, plan: BodyPlan, pace: Pace) -> AsyncGene
         UnreachableError: the network failed, or is too slow to be of use.
     """
     skip, left = plan.skip, plan.take
-    async with contextlib.aclosing(response.chunks()) as chunks:
-        while received := await _next_chunk(response, chunks, pace):
-            if left == 0:
-                return  # more than wanted; reading on to the end would save the connection, but may cost a blob
-            chunk = received[skip:] if skip else received
-            skip -= min(skip, len(received))
-            if left is not None:
-                chunk = chunk[:left]
-                left -= len(chunk)
-            if chunk:
-                yield chunk
+    while received := await _receive(response, pace):
+        if left == 0:
+            return  # more than wanted; reading on to the end would save the connection, but may cost a blob
+        chunk = received[skip:] if skip else received
+        skip -= min(skip, len(received))
+        if left is not None:
+            chunk = chunk[:left]
+            left -= len(chunk)
+        if chunk:
+            yield chunk
     if skip or left:
         detail = f"the body ends {skip + (left or 0)} bytes too early"
         raise BadResponseError(
@@ -161,12 +160,12 @@ async def take_body(response: Response, plan: BodyPlan, pace: Pace) -> AsyncGene
         )
 
 
-async def _next_chunk(response: Response, chunks: AsyncIterator[bytes], pace: Pace) -> bytes | None:
+async def _receive(response: Response, pace: Pace) -> bytes:
     begun = trio.current_time()
     with trio.move_on_after(pace.seconds_left):
-        chunk = await anext(chunks, None)
-        pace.received(len(chunk or b""), waited_seconds=trio.current_time() - begun)
-        return chunk
+        received = await response.receive()
+        pace.received(len(received), waited_seconds=trio.current_time() - begun)
+        return received
     raise UnreachableError(response.host, url=response.url, detail="the body comes too slowly")
 
 

@@ -91,7 +91,7 @@ async def _take_token(endpoint: Endpoint, response: Response) -> Token:
             await response.read(MAX_TOKEN_ANSWER_BYTES), date=response.header("Date")
         )
     finally:
-        await response.aclose()
+        response.close()
     if token is None:
         raise BadResponseError(response.host, url=response.url, detail="no token in the answer")
     return token

@@ -6,7 +6,7 @@ No redirects, no credentials, no retries: those are ``registry.exchange``. How b
 
 import contextlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -53,7 +53,7 @@ class Request:
 
 
 class Response:
-    """An open response; whoever holds it closes it, by ``aclose`` or ``discard``."""
+    """An open response; whoever holds it closes it, by ``close`` or ``discard``."""
 
     def __init__(
         self, url: str, transfer: Transfer, close: Callable[[], None], counters: Counters
@@ -81,20 +81,17 @@ class Response:
         """A header's value; several of one name are joined with commas."""
         return self._transfer.headers.get(name.lower())
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body as it arrives.
+    async def receive(self) -> bytes:
+        """What has arrived of the body since the last time, waiting for it; nothing at its end.
 
         Raises:
             BadResponseError: it ends early.
             UnreachableError: the network failed, or was silent for too long.
         """
-        try:
-            with _mapped_errors(self.url, cut=BadResponseError):
-                while chunk := await self._transfer.receive():
-                    self._counters.bytes_received += len(chunk)
-                    yield chunk
-        finally:
-            self._close()
+        with _mapped_errors(self.url, cut=BadResponseError):
+            received = await self._transfer.receive()
+        self._counters.bytes_received += len(received)
+        return received
 
     async def read(self, max_bytes: int) -> bytes:
         """The whole body.
@@ -117,11 +114,8 @@ class Response:
             UnreachableError: the network failed, or was silent for too long.
         """
         data = bytearray()
-        async with contextlib.aclosing(self.chunks()) as chunks:
-            async for chunk in chunks:
-                data += chunk[: max_bytes - len(data)]
-                if len(data) >= max_bytes:
-                    break
+        while len(data) < max_bytes and (received := await self.receive()):
+            data += received[: max_bytes - len(data)]
         return bytes(data)
 
     async def discard(self) -> bytes:
@@ -133,7 +127,7 @@ class Response:
             except (BadResponseError, UnreachableError):
                 pass  # the status says enough
             finally:
-                await self.aclose()
+                self.close()
         return self._discarded
 
     async def refusal(self, *, host: str, redirected: bool = False) -> RegistryError:
@@ -148,7 +142,7 @@ class Response:
         )
         return error_from_failure(failure, now=datetime.now(UTC))
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Closes the response; the connection too, unless the body was received to its end."""
         self._close()
 

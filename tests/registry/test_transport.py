@@ -28,7 +28,7 @@ async def test_one_request_one_response(fake, quick):
         assert (response.status, response.host) == (200, fake.host)
         assert response.header("content-length") == str(len(DATA))
         assert await response.read(len(DATA)) == DATA
-        await response.aclose()
+        response.close()
     assert (counters.requests, counters.bytes_received) == (1, len(DATA))
 
 
@@ -78,7 +78,7 @@ async def test_signed_urls_are_not_logged(fake, quick, caplog):
         response = await transport.send(
             Request("GET", _url(fake) + "?secret", {"Authorization": "Bearer secret"})
         )
-        await response.aclose()
+        response.close()
     assert "secret" not in caplog.text
 
 

@@ -27,6 +27,7 @@ from rich.table import Table
 
 from benchmarks.machine import describe
 from benchmarks.network import EmulatedNetwork, NetworkProfile
+from fs.heap import keep_freed_memory
 from registry.client import ClientSettings, RegistryClient
 from registry.digest import Digest
 from registry.reference import Repository
@@ -275,6 +276,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.7, help="about, for each measurement")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
+    keep_freed_memory()  # as the fs server does
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)

@@ -23,6 +23,7 @@ from fs.backend import shown_layers
 from fs.control import ControlService, Served, control_socket
 from fs.ending import Ending
 from fs.errors import MountError, SettingsError, StartError
+from fs.heap import keep_freed_memory
 from fs.layer_directory import LayerDirectories
 from fs.layer_trees import FuseTrees
 from fs.layers import LayerTable
@@ -190,6 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _start_logging(settings, options.log)
         _raise_descriptor_limit()
+        keep_freed_memory()
         with _only_one(settings.root):
             trio.run(serve, settings, announce)
     except* (StartError, SettingsError, MountError, OSError) as group:

@@ -39,7 +39,7 @@ bench: $(INSTALLED)
 proto: $(INSTALLED)
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. \
 		snapshotter/proto/*.proto fs/proto/*.proto
-	rm snapshotter/proto/mount_pb2_grpc.py snapshotter/proto/descriptor_pb2_grpc.py # they have no service
+	rm snapshotter/proto/mount_pb2_grpc.py snapshotter/proto/cri_pb2_grpc.py snapshotter/proto/descriptor_pb2_grpc.py # they have no service
 
 # Names and versions only: where they come from is the user's choice.
 constraints: $(INSTALLED)

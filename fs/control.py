@@ -24,9 +24,10 @@ from fs.layer_trees import LayerTrees
 from fs.layers import LayerTable
 from fs.proto import control_pb2, control_pb2_grpc
 from fs.status_messages import cache_message, fetch_message, layer_message
+from registry.credentials import Credentials, SecretKind
 from registry.digest import Digest
 from registry.errors import ContentError, RegistryError
-from registry.reference import Reference
+from registry.reference import Reference, Repository
 
 _log = logging.getLogger(__name__)
 _THREADS = 16
@@ -51,6 +52,7 @@ class Served:
     Attributes:
         trees: shows the layers.
         ending: how the process is asked to end.
+        pass_credentials: keeps credentials for a repository; called from any thread.
         reload: reads the settings again; raises ``SettingsError``, and changes nothing, if they cannot be used.
     """
 
@@ -58,6 +60,7 @@ class Served:
     mountpoint: Path
     trees: LayerTrees
     ending: Ending
+    pass_credentials: Callable[[Repository, Credentials], None]
     reload: Callable[[], Coroutine[Any, Any, object]]
 
 
@@ -123,6 +126,20 @@ class ControlService(control_pb2_grpc.ControlServicer):
         """Asks the server to end; it does so after it has answered."""
         self._portal.call(self._served.ending.unmount)
         return control_pb2.StopResponse()
+
+    def PassCredentials(
+        self, request: control_pb2.PassCredentialsRequest, context: grpc.ServicerContext
+    ) -> control_pb2.PassCredentialsResponse:
+        """Keeps credentials for an image's repository."""
+
+        async def keep() -> None:
+            repository = Reference.parse(request.reference).repository_name
+            kind = SecretKind[control_pb2.PassCredentialsRequest.Kind.Name(request.kind)]
+            credentials = Credentials(request.username, request.secret, kind)
+            self._served.pass_credentials(repository, credentials)
+
+        self._answer(context, keep)
+        return control_pb2.PassCredentialsResponse()
 
     def Reload(
         self, request: control_pb2.ReloadRequest, context: grpc.ServicerContext

@@ -103,7 +103,14 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
 
         nursery.start_soon(_end_on_signal, ending)
         nursery.start_soon(_reload_on_signal, reload)
-        served = Served(layers, settings.mountpoint, trees, ending, reload)
+        served = Served(
+            layers,
+            settings.mountpoint,
+            trees,
+            ending,
+            pass_credentials=client.passed_credentials.put,
+            reload=reload,
+        )
         async with control_socket(settings.socket, lambda portal: ControlService(served, portal)):
             _log.info("fs server ready", extra={"fields": {"root": str(settings.root)}})
             announce("ready")
@@ -163,7 +170,7 @@ def _only_one(root: Path) -> Iterator[None]:
 
 def _start_logging(settings: ServerSettings, log: Path | None) -> None:
     log_to_stderr(LogLevel.INFO)  # until it is known better
-    faulthandler.register(signal.SIGUSR1)
+    faulthandler.register(signal.SIGUSR2)
     level = settings.read().log_level
     if log is None:
         set_level(level)

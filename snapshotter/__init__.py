@@ -2,6 +2,7 @@
 
     cli.py           commands              daemon.py      the process that containerd calls
     service.py       gRPC, thin            status.py      domain errors as gRPC codes
+    cri_proxy.py     CRI's image service, which learns credentials on the way
     grpc_server.py   its socket            watching.py    metrics, health and debugging over HTTP
     snapshots.py     the model: the ten operations on snapshots, without gRPC
     records.py       what is known of snapshots (sqlite)       directories.py   where they lie

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fs.filling import FillSettings
 from fs.log import LogLevel
-from fs.settings import FsSettings
+from fs.settings import Backend, FsSettings
 from registry.credential_settings import CredentialSettings
 from registry.host_settings import HostSettings
 from registry.login_table import parse_logins
@@ -52,6 +52,19 @@ class TcpAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class CriSettings:
+    """Being an image service to the kubelet.
+
+    Attributes:
+        image_service: Socket of the real one.
+        listen: Socket of its own; None for the one that containerd connects to.
+    """
+
+    image_service: Path
+    listen: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServeSettings:
     """How the daemon runs.
 
@@ -62,6 +75,7 @@ class ServeSettings:
         foreground_fs: Keep the fs server in this process group and stop it with the daemon (development).
         metrics_address: Where metrics and health are served over HTTP; None for nowhere.
         debug_address: Socket that serves what the daemon is doing; None for none.
+        cri: How to be an image service; None for not at all.
         fs: What the fs server is told.
 
     Raises:
@@ -74,23 +88,23 @@ class ServeSettings:
     foreground_fs: bool = False
     metrics_address: TcpAddress | None = None
     debug_address: Path | None = None
+    cri: CriSettings | None = None
     fs: FsSettings = field(default_factory=FsSettings)
 
     def __post_init__(self) -> None:
-        sockets = {"address": self.address, "root": self.fs_socket}
-        if self.debug_address is not None:
-            sockets["debug_address"] = self.debug_address
-        for setting, path in {**sockets, "root": self.root}.items():
-            if not path.is_absolute():
-                raise ConfigError(setting, f"{path} is not an absolute path")
+        cri = self.cri
+        maybe = {
+            "address": self.address,
+            "root": self.fs_socket,
+            "debug_address": self.debug_address,
+            "cri_keychain.image_service_path": None if cri is None else cri.image_service,
+            "cri_keychain.listen_path": None if cri is None else cri.listen,
+        }
+        sockets = {setting: path for setting, path in maybe.items() if path is not None}
         for setting, path in sockets.items():
-            if len(bytes(path)) > _MAX_SOCKET_PATH_BYTES:
-                raise ConfigError(
-                    setting,
-                    f"{path} is longer than {_MAX_SOCKET_PATH_BYTES} bytes, too long for a socket",
-                )
-        if self.debug_address == self.address:
-            raise ConfigError("debug_address", f"{self.address} is the address for containerd")
+            _check_socket(setting, path)
+        if len(set(sockets.values())) < len(sockets):
+            raise ConfigError(", ".join(sockets), "two of them are the same socket")
         if ":" in str(self.root) or "," in str(self.root):
             raise ConfigError(
                 "root", f"{self.root} contains ':' or ',', which overlayfs cannot mount"
@@ -132,9 +146,18 @@ class ServeSettings:
         return self.root / "fs.log"
 
 
+def _check_socket(setting: str, path: Path) -> None:
+    if not path.is_absolute():
+        raise ConfigError(setting, f"{path} is not an absolute path")
+    if len(bytes(path)) > _MAX_SOCKET_PATH_BYTES:
+        reason = f"{path} is longer than {_MAX_SOCKET_PATH_BYTES} bytes, too long for a socket"
+        raise ConfigError(setting, reason)
+
+
 def fs_settings(file: ConfigFile, log_level: LogLevel) -> FsSettings:
     """What a configuration file tells the fs server."""
     return FsSettings(
+        backend=Backend(file.get("fs.backend")),
         log_level=log_level,
         filling=FillSettings(
             prefetch=not file.get("noprefetch"),
@@ -162,6 +185,15 @@ def debug_address(file: ConfigFile) -> Path | None:
     """The socket on which debugging information is to be served."""
     text = file.get("debug_address")
     return Path(text) if text else None
+
+
+def cri_settings(file: ConfigFile) -> CriSettings | None:
+    """How to be an image service to the kubelet, if a configuration file wants that."""
+    if not file.get("cri_keychain.enable_keychain"):
+        return None
+    listen = file.get("cri_keychain.listen_path")
+    service = Path(file.get("cri_keychain.image_service_path"))
+    return CriSettings(service, Path(listen) if listen else None)
 
 
 def _registry_settings(file: ConfigFile) -> ClientSettings:

@@ -73,7 +73,26 @@ _DAEMON: Final = (
     Key("fuse_manager.path", "", idle="the fs server is part of this program"),
     Key("fuse_manager.metrics_address", "", idle="metrics_address serves the metrics of both processes"),
 )  # fmt: skip
+_CRI: Final = (
+    Key(
+        "cri_keychain.enable_keychain",
+        default=False,
+        meaning="be an image service to the kubelet, hand on what it asks, and use the credentials of its pulls",
+    ),
+    Key(
+        "cri_keychain.image_service_path",
+        "/run/containerd/containerd.sock",
+        "socket of the real image service, containerd's",
+    ),
+    Key(
+        "cri_keychain.listen_path",
+        "",
+        "socket of the image service; the one that containerd connects to, if empty",
+    ),
+)
 _FILLING: Final = (
+    Key("fs.backend", "auto", "who shows layers: the kernel (erofs), the fs server (fuse), or what this machine can do (auto); read when the fs server starts",
+        choices=("auto", "erofs", "fuse")),
     Key("noprefetch", default=False, meaning="do not fetch ahead what an image says will be read first"),
     Key("prefetch_size", 0, "bytes fetched ahead of layers for which neither landmark nor client says so"),
     Key("prefetch_timeout_sec", 10, idle="containers never wait for what is fetched ahead"),
@@ -124,5 +143,5 @@ _IDLE: Final = (
 )  # fmt: skip
 
 KEYS: Final[Mapping[str, Key]] = {
-    key.name: key for key in (*_DAEMON, *_FILLING, *_FETCHING, *_IDLE)
+    key.name: key for key in (*_DAEMON, *_CRI, *_FILLING, *_FETCHING, *_IDLE)
 }

@@ -15,11 +15,12 @@ from typing import Any
 
 from fs.settings import write_settings
 from snapshotter.config import ServeSettings
+from snapshotter.cri_proxy import CriProxy
 from snapshotter.directories import SnapshotDirectories
 from snapshotter.errors import ConfigError, FsServerError, StartupError
 from snapshotter.fs_client import FsClient
 from snapshotter.fs_process import FsProcess, FsProcessSettings
-from snapshotter.grpc_server import serving_containerd
+from snapshotter.grpc_server import serving_alone, serving_containerd
 from snapshotter.lazy_layers import LazyLayers
 from snapshotter.measured_layers import MeasuredLayerServer
 from snapshotter.metrics import DaemonMetrics
@@ -61,23 +62,7 @@ def serve(settings: ServeSettings, read: Callable[[], ServeSettings]) -> int:
         fs_process = FsProcess(_fs_process_settings(settings))
         if not fs_process.ensure_running():
             _reload_fs_server(settings)
-        # Left in reverse: calls under way lose their fs server, end, and only then the database is closed.
-        records = stack.enter_context(SnapshotRecords(settings.records_file))
-        verdicts = stack.enter_context(Verdicts(settings.verdicts_file))
-        threads = stack.enter_context(ThreadPoolExecutor(_THREADS, "containerd"))
-        client = stack.enter_context(FsClient(settings.fs_socket, fs_process.ensure_running))
-        # Who watches starts nothing.
-        watcher = stack.enter_context(FsClient(settings.fs_socket, lambda: False))
-        metrics = DaemonMetrics(watcher.served, verdicts.counts)
-        directories = SnapshotDirectories(settings.snapshotter_root)
-        server = MeasuredLayerServer(client, metrics.observe_mount)
-        layers = LazyLayers(records, directories, server)
-        snapshots = Snapshots(records, directories, layers, verdicts)
-        snapshots.repair()
-        service, observe = SnapshotsService(snapshots), metrics.observe_call
-        stack.enter_context(serving_containerd(settings.address, service, threads, observe))
-        variables = partial(_variables, settings, verdicts, records)
-        stack.enter_context(watched(settings, metrics, watcher.served, variables))
+        _serve_all(settings, fs_process, stack)
         _log.info("serving", extra={"fields": {"address": str(settings.address)}})
         notify("READY=1")
         number = _wait_for_end(signals, lambda: _reload(settings, read))
@@ -87,6 +72,37 @@ def serve(settings: ServeSettings, read: Callable[[], ServeSettings]) -> int:
     if ends_fs:
         _stop_fs_server(settings)
     return 0
+
+
+def _serve_all(settings: ServeSettings, fs_process: FsProcess, stack: ExitStack) -> None:
+    """Serves everything that is to be served, until the stack is left.
+
+    It is left in reverse: calls under way lose their fs server, end, and only then the databases are closed.
+    """
+    records = stack.enter_context(SnapshotRecords(settings.records_file))
+    verdicts = stack.enter_context(Verdicts(settings.verdicts_file))
+    threads = stack.enter_context(ThreadPoolExecutor(_THREADS, "containerd"))
+    client = stack.enter_context(FsClient(settings.fs_socket, fs_process.ensure_running))
+    # Who watches starts nothing.
+    watcher = stack.enter_context(FsClient(settings.fs_socket, lambda: False))
+    metrics = DaemonMetrics(watcher.served, verdicts.counts)
+    directories = SnapshotDirectories(settings.snapshotter_root)
+    layers = LazyLayers(records, directories, MeasuredLayerServer(client, metrics.observe_mount))
+    snapshots = Snapshots(records, directories, layers, verdicts)
+    snapshots.repair()
+    image_services = []
+    if settings.cri is not None:
+        learn = client.pass_credentials
+        proxy = stack.enter_context(CriProxy(settings.cri.image_service, learn))
+        if settings.cri.listen is None:
+            image_services.append(proxy)
+        else:
+            stack.enter_context(serving_alone(settings.cri.listen, proxy, threads))
+    service, observe = SnapshotsService(snapshots), metrics.observe_call
+    serving = serving_containerd(settings.address, service, threads, observe, image_services)
+    stack.enter_context(serving)
+    variables = partial(_variables, settings, verdicts, records)
+    stack.enter_context(watched(settings, metrics, watcher.served, variables))
 
 
 def stop(settings: ServeSettings) -> None:
@@ -150,7 +166,7 @@ def _stop_fs_server(settings: ServeSettings) -> None:
 
 def _wait_until_gone(process: Process) -> None:
     if not process.wait(timeout_seconds=_STOP_SECONDS):
-        process.send(signal.SIGUSR1)  # whereupon it logs where each of its threads is
+        process.send(signal.SIGUSR2)  # whereupon it logs where each of its threads is
         raise FsServerError(f"process {process.pid} does not end; its log may tell why")
 
 

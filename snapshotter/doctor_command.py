@@ -10,8 +10,8 @@ import click
 from fs.log import LogLevel
 from registry.reference import Reference
 from registry.settings import ClientSettings
-from snapshotter.config import fs_settings
-from snapshotter.config_file import DEFAULT_CONFIG, ConfigFile, read_config
+from snapshotter.config_file import DEFAULT_CONFIG
+from snapshotter.containerd_checks import check_containerd
 from snapshotter.doctor_checks import (
     Check,
     Finding,
@@ -21,38 +21,54 @@ from snapshotter.doctor_checks import (
     run_checks,
 )
 from snapshotter.exit_codes import ExitCode
+from snapshotter.machine_checks import machine_checks
 from snapshotter.registry_checks import check_registry
+from snapshotter.serve_options import ServeOptions, place_options
 
-# What is looked at whether or not an image is named.
-MACHINE_CHECKS: Final[tuple[Check, ...]] = ()
+_CONTAINERD_CONFIG: Final = Path("/etc/containerd/config.toml")
 
 
 @click.command()
 @click.argument("image", required=False)
+@place_options
 @click.option(
     "--config",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help=f"The daemon's configuration file (TOML); {DEFAULT_CONFIG} if that is there.",
 )
+@click.option(
+    "--containerd-config",
+    type=click.Path(path_type=Path),
+    default=_CONTAINERD_CONFIG,
+    show_default=True,
+    help="containerd's configuration file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, when all is done.")
-def doctor(*, image: str | None, config: Path | None, as_json: bool) -> int:
-    """Says what is wrong, and what to do about it; ends with 1 then.
+def doctor(
+    *,
+    image: str | None,
+    address: Path,
+    root: Path,
+    config: Path | None,
+    containerd_config: Path,
+    as_json: bool,
+) -> int:
+    """Says what is wrong with this machine, containerd and the daemon, and what to do about it; ends with 1 then.
 
     With IMAGE, a name in a registry, also whether that image can be pulled lazily: through which servers, with whose
     credentials, and what each of them answers.
     """
-    path = config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
-    file = ConfigFile() if path is None else read_config(path)
-    checks = list(MACHINE_CHECKS)
+    options = ServeOptions(address, root, config, LogLevel.INFO)
+    settings = options.settings(options.read_file())
+    checks = machine_checks(settings)
+    checks.append(partial(check_containerd, containerd_config, settings.address))
     reference = None if image is None else Reference.parse(image)
     if reference is not None:
-        checks += image_checks(reference, fs_settings(file, LogLevel.INFO).registry)
+        checks += image_checks(reference, settings.fs.registry)
     findings = run_checks(checks, _say_nothing if as_json else _say)
     sick = any(finding.outcome is Outcome.PROBLEM for finding in findings)
     if as_json:
         click.echo(json.dumps(_document(reference, findings), indent=2))
-    elif not findings:
-        click.echo("nothing was looked at: name an image")
     return ExitCode.FAILED if sick else ExitCode.OK
 
 

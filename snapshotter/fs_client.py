@@ -12,6 +12,7 @@ from registry.digest import Digest
 from snapshotter.errors import FsServerError, LayerUnavailableError
 from snapshotter.labels import LayerSource
 from snapshotter.layer_server import ServedLayer
+from snapshotter.pulled_credentials import PulledCredentials
 
 _ATTACH_SECONDS = 60.0
 _DETACH_SECONDS = 30.0
@@ -99,6 +100,21 @@ class FsClient:
         )
         layers = (_served(layer, response.mountpoint) for layer in response.layers)
         return {layer.layer_digest: layer for layer in layers}
+
+    def pass_credentials(self, pulled: PulledCredentials) -> None:
+        """Hands over the credentials that an image was pulled with.
+
+        Raises:
+            FsServerError: there is no server, or it failed.
+        """
+        request = pb.PassCredentialsRequest(
+            reference=str(pulled.reference),
+            username=pulled.credentials.username,
+            secret=pulled.credentials.secret,
+            kind=pulled.credentials.kind.name,
+        )
+        method = self._control.PassCredentials
+        self._call_or_fail(method, request, timeout_seconds=_STATUS_SECONDS)
 
     def reload(self) -> None:
         """Lets a server that runs read its settings again.

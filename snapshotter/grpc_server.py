@@ -1,7 +1,7 @@
 """The socket that containerd connects to: the snapshots service, and the health service of gRPC."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +10,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from snapshotter.call_metrics import CallMetrics
+from snapshotter.cri_proxy import MESSAGE_OPTIONS
 from snapshotter.errors import StartupError
 from snapshotter.proto import snapshots_pb2, snapshots_pb2_grpc
 from snapshotter.service import SnapshotsService
@@ -26,6 +27,7 @@ def serving_containerd(
     service: SnapshotsService,
     threads: ThreadPoolExecutor,
     observe: Callable[[str, str, float], None],
+    more: Sequence[grpc.GenericRpcHandler] = (),
 ) -> Iterator[None]:
     """Serves on a unix socket that only its owner may open.
 
@@ -34,10 +36,42 @@ def serving_containerd(
         service: What answers containerd.
         threads: Where calls are answered; outlives the server.
         observe: Told the method, the code and the seconds of each call.
+        more: What else is served there.
 
     Raises:
         StartupError: another process listens there, or nobody can.
     """
+    server = grpc.server(threads, interceptors=[CallMetrics(observe)], options=MESSAGE_OPTIONS)
+    snapshots_pb2_grpc.add_SnapshotsServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+    probed = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(probed, server)
+    for name in ("", _SERVICE):
+        probed.set(name, _SERVING)
+    server.add_generic_rpc_handlers(tuple(more))
+    with _listening(address, server):
+        try:
+            yield
+        finally:
+            probed.enter_graceful_shutdown()
+
+
+@contextmanager
+def serving_alone(
+    address: Path, handler: grpc.GenericRpcHandler, threads: ThreadPoolExecutor
+) -> Iterator[None]:
+    """Serves one handler on a socket of its own.
+
+    Raises:
+        StartupError: another process listens there, or nobody can.
+    """
+    server = grpc.server(threads, options=MESSAGE_OPTIONS)
+    server.add_generic_rpc_handlers((handler,))
+    with _listening(address, server):
+        yield
+
+
+@contextmanager
+def _listening(address: Path, server: grpc.Server) -> Iterator[None]:
     if is_listening(address):
         raise StartupError(
             f"another process listens on {address}", "stop it, or choose another --address"
@@ -45,12 +79,6 @@ def serving_containerd(
     if not address.parent.exists():
         address.parent.mkdir(mode=0o700, parents=True)
     address.unlink(missing_ok=True)
-    server = grpc.server(threads, interceptors=[CallMetrics(observe)])
-    snapshots_pb2_grpc.add_SnapshotsServicer_to_server(service, server)  # type: ignore[no-untyped-call]
-    probed = health.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(probed, server)
-    for name in ("", _SERVICE):
-        probed.set(name, _SERVING)
     mask = os.umask(0o177)
     try:
         server.add_insecure_port(f"unix:{address}")
@@ -62,6 +90,5 @@ def serving_containerd(
     try:
         yield
     finally:
-        probed.enter_graceful_shutdown()
         server.stop(_GRACE_SECONDS).wait()
         address.unlink(missing_ok=True)

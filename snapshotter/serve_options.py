@@ -8,7 +8,13 @@ from typing import Any
 import click
 
 from fs.log import LogLevel
-from snapshotter.config import ServeSettings, debug_address, fs_settings, metrics_address
+from snapshotter.config import (
+    ServeSettings,
+    cri_settings,
+    debug_address,
+    fs_settings,
+    metrics_address,
+)
 from snapshotter.config_file import DEFAULT_CONFIG, ConfigFile, read_config
 
 _PATH = click.Path(path_type=Path)
@@ -51,6 +57,7 @@ class ServeOptions:
             foreground_fs=self.foreground_fs,
             metrics_address=metrics_address(file),
             debug_address=debug_address(file),
+            cri=cri_settings(file),
             fs=fs_settings(file, self.log_level),
         )
 

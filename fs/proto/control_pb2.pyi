@@ -1,4 +1,5 @@
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -141,5 +142,29 @@ class ReloadRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ReloadResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class PassCredentialsRequest(_message.Message):
+    __slots__ = ("reference", "username", "secret", "kind")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        PASSWORD: _ClassVar[PassCredentialsRequest.Kind]
+        IDENTITY_TOKEN: _ClassVar[PassCredentialsRequest.Kind]
+        REGISTRY_TOKEN: _ClassVar[PassCredentialsRequest.Kind]
+    PASSWORD: PassCredentialsRequest.Kind
+    IDENTITY_TOKEN: PassCredentialsRequest.Kind
+    REGISTRY_TOKEN: PassCredentialsRequest.Kind
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    reference: str
+    username: str
+    secret: str
+    kind: PassCredentialsRequest.Kind
+    def __init__(self, reference: _Optional[str] = ..., username: _Optional[str] = ..., secret: _Optional[str] = ..., kind: _Optional[_Union[PassCredentialsRequest.Kind, str]] = ...) -> None: ...
+
+class PassCredentialsResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -55,6 +55,11 @@ class ControlStub:
                 request_serializer=fs_dot_proto_dot_control__pb2.ReloadRequest.SerializeToString,
                 response_deserializer=fs_dot_proto_dot_control__pb2.ReloadResponse.FromString,
                 _registered_method=True)
+        self.PassCredentials = channel.unary_unary(
+                '/pyestargz.fs.v1.Control/PassCredentials',
+                request_serializer=fs_dot_proto_dot_control__pb2.PassCredentialsRequest.SerializeToString,
+                response_deserializer=fs_dot_proto_dot_control__pb2.PassCredentialsResponse.FromString,
+                _registered_method=True)
         self.Stop = channel.unary_unary(
                 '/pyestargz.fs.v1.Control/Stop',
                 request_serializer=fs_dot_proto_dot_control__pb2.StopRequest.SerializeToString,
@@ -94,6 +99,13 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PassCredentials(self, request, context):
+        """Hands over credentials for an image's repository, kept in memory in place of those before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Stop(self, request, context):
         """Unmounts everything and exits.
         """
@@ -123,6 +135,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.Reload,
                     request_deserializer=fs_dot_proto_dot_control__pb2.ReloadRequest.FromString,
                     response_serializer=fs_dot_proto_dot_control__pb2.ReloadResponse.SerializeToString,
+            ),
+            'PassCredentials': grpc.unary_unary_rpc_method_handler(
+                    servicer.PassCredentials,
+                    request_deserializer=fs_dot_proto_dot_control__pb2.PassCredentialsRequest.FromString,
+                    response_serializer=fs_dot_proto_dot_control__pb2.PassCredentialsResponse.SerializeToString,
             ),
             'Stop': grpc.unary_unary_rpc_method_handler(
                     servicer.Stop,
@@ -239,6 +256,33 @@ class Control:
             '/pyestargz.fs.v1.Control/Reload',
             fs_dot_proto_dot_control__pb2.ReloadRequest.SerializeToString,
             fs_dot_proto_dot_control__pb2.ReloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PassCredentials(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pyestargz.fs.v1.Control/PassCredentials',
+            fs_dot_proto_dot_control__pb2.PassCredentialsRequest.SerializeToString,
+            fs_dot_proto_dot_control__pb2.PassCredentialsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -66,9 +66,9 @@ class Cri:
         answer = self._runtime("Version", cri.VersionRequest(), cri.VersionResponse)
         return f"{answer.runtime_name} {answer.runtime_version}"
 
-    def pull(self, image: str) -> str:
-        """Pull and unpack an image; return its id."""
-        request = cri.PullImageRequest(image=cri.ImageSpec(image=image))
+    def pull(self, image: str, *, auth: cri.AuthConfig | None = None) -> str:
+        """Pull and unpack an image, with credentials as a pod's image pull secret has them; return its id."""
+        request = cri.PullImageRequest(image=cri.ImageSpec(image=image), auth=auth)
         return self._images("PullImage", request, cri.PullImageResponse).image_ref
 
     def image_bytes(self, image: str) -> int | None:

@@ -32,10 +32,14 @@ class Snapshotter:
 
     Args:
         config: Text of its configuration file.
+
+    Attributes:
+        checkout: Where its code is from, when it is started the next time.
     """
 
     def __init__(self, config: str = "") -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="pyestargz-snapshotter-"))
+        self.checkout = CHECKOUT
         self.socket = self.directory / "snapshotter.sock"
         self.root = self.directory / "root"
         self._config = self.directory / "config.toml"
@@ -84,6 +88,10 @@ class Snapshotter:
         """
         return self.process.wait_for_line(pattern, deadline_seconds=deadline_seconds)
 
+    def configure(self, text: str) -> None:
+        """Replace its configuration file; it is read at the next start."""
+        self._config.write_text(text)
+
     def start(self) -> None:
         """Start the daemon (again) and wait until it answers.
 
@@ -94,7 +102,7 @@ class Snapshotter:
             self._ended.append(self._process)
         words = ("--address", self.socket, "--root", self.root, "--config", self._config)
         self._process = LoggedProcess(
-            [*COMMAND, "serve", *words, "--log-level", "debug"], cwd=CHECKOUT
+            [*COMMAND, "serve", *words, "--log-level", "debug"], cwd=self.checkout
         )
         try:
             self._wait_until_serving()
@@ -136,6 +144,16 @@ class Snapshotter:
             process.stop()
             process.join_log()
         shutil.rmtree(self.directory)
+
+
+def disk_bytes(root: Path) -> int:
+    """Return what the files of a state directory take, those in mounts below it not counted."""
+    device = root.stat().st_dev
+    total = 0
+    for directory, names, files in os.walk(root):
+        names[:] = [name for name in names if os.lstat(f"{directory}/{name}").st_dev == device]
+        total += sum(512 * os.lstat(f"{directory}/{name}").st_blocks for name in files)
+    return total
 
 
 def run_cli(*words: str | Path, timeout_seconds: float = 120.0) -> str:

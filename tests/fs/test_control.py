@@ -14,6 +14,7 @@ from fs.proto import control_pb2, control_pb2_grpc
 from fs.server import ServerSettings
 from fs.settings import FsSettings, write_settings
 from registry.digest import Digest
+from registry.passed_credentials import PassedCredentials
 from tests.fakes.registry import FakeRegistry
 from tests.fs.in_process import REPOSITORY, layer_table, push
 from tests.fs.layers_by_hand import HandmadeBlob
@@ -49,7 +50,10 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         async with layer_table(tmp_path / "layers") as table:
             settings = ServerSettings(tmp_path, socket, tmp_path / "settings.json")
             read = partial(trio.to_thread.run_sync, settings.read)
-            served = Served(table, tmp_path / "mnt", FuseTrees(tmp_path / "mnt"), Ending(), read)
+            passed = PassedCredentials()
+            served = Served(
+                table, tmp_path / "mnt", FuseTrees(tmp_path / "mnt"), Ending(), passed.put, read
+            )
             async with control_socket(socket, lambda portal: ControlService(served, portal)):
                 yield Service(socket, served, fake)
 

@@ -12,8 +12,10 @@ from registry.docker_config import Login
 from registry.host_settings import HostSettings, MirrorSettings
 from registry.settings import ClientSettings
 from snapshotter.config import (
+    CriSettings,
     ServeSettings,
     TcpAddress,
+    cri_settings,
     debug_address,
     fs_settings,
     metrics_address,
@@ -38,7 +40,6 @@ def test_defaults_are_those_of_the_go_snapshotter() -> None:
         ("address", "/" + "x" * 107, "too long"),
         ("root", "/" + "x" * 100, "too long"),
         ("debug_address", "relative", "not an absolute path"),
-        ("debug_address", str(ServeSettings().address), "the address for containerd"),
         ("root", "/var/lib/a:b", "overlayfs"),
         ("root", "/var/lib/a,b", "overlayfs"),
     ],
@@ -136,3 +137,17 @@ def test_sources_of_credentials_can_be_configured() -> None:
 def test_half_of_a_credential_provider_is_refused() -> None:
     with pytest.raises(ConfigError, match="credential_provider needs both"):
         fs_settings(said(credential_provider__config="/p.yaml"), LogLevel.INFO)
+
+
+def test_two_sockets_are_never_the_same() -> None:
+    with pytest.raises(ConfigError, match="address, root, debug_address: two of them are the same"):
+        ServeSettings(debug_address=ServeSettings().address)
+
+
+def test_the_image_service_for_the_kubelet() -> None:
+    assert cri_settings(said(cri_keychain__listen_path="/run/cri.sock")) is None
+    wanted = {"cri_keychain__enable_keychain": True}
+    default = Path("/run/containerd/containerd.sock")
+    assert cri_settings(said(**wanted)) == CriSettings(default)
+    paths = {"cri_keychain__listen_path": "/l", "cri_keychain__image_service_path": "/i"}
+    assert cri_settings(said(**wanted, **paths)) == CriSettings(Path("/i"), Path("/l"))

@@ -9,12 +9,14 @@ import grpc
 import pytest
 
 from fs.proto import control_pb2 as pb, control_pb2_grpc
+from registry.credentials import Credentials, SecretKind
 from registry.digest import Digest
 from registry.reference import Reference
 from snapshotter.errors import FsServerError, LayerUnavailableError
 from snapshotter.fs_client import FsClient
 from snapshotter.labels import LayerSource
 from snapshotter.layer_server import ServedLayer
+from snapshotter.pulled_credentials import PulledCredentials
 
 LAYER, TOC, ABOVE = (Digest.of(text) for text in (b"layer", b"toc", b"above"))
 SOURCE = LayerSource(Reference.parse("registry.test/image:tag"), LAYER, TOC, (ABOVE,))
@@ -29,6 +31,7 @@ class Control(control_pb2_grpc.ControlServicer):
         self.failure: grpc.StatusCode | None = None
         self.stopped = False
         self.reloads = 0
+        self.passed: list[pb.PassCredentialsRequest] = []
 
     def Attach(self, request: pb.AttachRequest, context: grpc.ServicerContext) -> pb.AttachResponse:  # noqa: N802
         self._fail_if_told(context)
@@ -58,6 +61,13 @@ class Control(control_pb2_grpc.ControlServicer):
         self._fail_if_told(context)
         self.reloads += 1
         return pb.ReloadResponse()
+
+    def PassCredentials(  # noqa: N802
+        self, request: pb.PassCredentialsRequest, context: grpc.ServicerContext
+    ) -> pb.PassCredentialsResponse:
+        self._fail_if_told(context)
+        self.passed.append(request)
+        return pb.PassCredentialsResponse()
 
     def _fail_if_told(self, context: grpc.ServicerContext) -> None:
         if self.failure is not None:
@@ -114,6 +124,16 @@ def test_attaching(client: FsClient, server: Server) -> None:
         layer_digest=str(LAYER),
         toc_digest=str(TOC),
         neighbours=[str(ABOVE)],
+    )
+
+
+def test_credentials_are_handed_over(client: FsClient, server: Server) -> None:
+    token = Credentials("", "secret", SecretKind.IDENTITY_TOKEN)
+    client.pass_credentials(PulledCredentials(SOURCE.reference, token))
+    (request,) = server.control.passed
+    kind = pb.PassCredentialsRequest.IDENTITY_TOKEN
+    assert request == pb.PassCredentialsRequest(
+        reference="registry.test/image:tag", secret="secret", kind=kind
     )
 
 

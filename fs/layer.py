@@ -91,12 +91,12 @@ class Layer:
         """The blob's digest, the layer's name."""
         return self.blob.digest
 
-    async def read(self, index: int, *, offset: int, size: int) -> bytes:
-        """Content of a regular file; short only at its end.
+    def read_at_once(self, index: int, *, offset: int, size: int) -> bytes | None:
+        """Content of a regular file, short only at its end; None where something of it is not here.
 
         Raises:
             WrongKindError: the inode is no regular file.
-            ChunkUnavailableError: the content could not be fetched, or was wrong.
+            OSError: the disk is broken.
         """
         extent = self.image.inodes.extent(index)
         size = min(size, extent.size - offset)
@@ -107,7 +107,21 @@ class Layer:
         content = self.read_present(chunks, start, size)
         if content is not None:
             self.fetcher.hit(chunks)
+        return content
+
+    async def read(self, index: int, *, offset: int, size: int) -> bytes:
+        """Content of a regular file, which is fetched where it is not here; short only at its end.
+
+        Raises:
+            WrongKindError: the inode is no regular file.
+            ChunkUnavailableError: the content could not be fetched, or was wrong.
+        """
+        content = self.read_at_once(index, offset=offset, size=size)
+        if content is not None:
             return content
+        extent = self.image.inodes.extent(index)
+        start, size = extent.offset + offset, min(size, extent.size - offset)
+        chunks = self.image.chunks.covering(start, start + size)
         with self.store.pinned():
             unkept = await self.wait_present(chunks)
             if not unkept:

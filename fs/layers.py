@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -167,6 +167,10 @@ class LayerTable:
                 self._fetched_before += layer.fetcher.counters.snapshot()
             await trio.to_thread.run_sync(self._directories.remove, digest)
         return layer
+
+    def __iter__(self) -> Iterator[Layer]:
+        """The layers that are attached."""
+        return iter(list(self._by_digest.values()))
 
     def statistics(self) -> list[LayerStatistics]:
         """What is attached, and what it cost."""

@@ -13,7 +13,7 @@ import itertools
 import logging
 import os
 import stat
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -28,7 +28,7 @@ from fs.errors import (
     StaleLayerError,
     errno_of,
 )
-from fs.inodes import BLOCK_BYTES, ROOT, Attributes
+from fs.inodes import BLOCK_BYTES, ROOT, InodeTable
 from fs.layer import Layer
 from fs.layers import LayerTable
 from fs.state_file import STATE_DIRECTORY, dump_state, state_file_name
@@ -41,8 +41,10 @@ _INDEX_MASK = (1 << _LAYER_SHIFT) - 1
 # Indices that no inode table reaches.
 _STATE_DIRECTORY_INDEX = _INDEX_MASK - 1
 _STATE_FILE_INDEX = _INDEX_MASK - 2
-_MOUNT_ROOT = Attributes(mode=stat.S_IFDIR | 0o755, nlink=2)
-_STATE_DIRECTORY_ATTRIBUTES = Attributes(mode=stat.S_IFDIR | 0o500, nlink=2)
+_TYPE_MASK = 0o170000
+_DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
+_SECTORS_PER_BLOCK = BLOCK_BYTES // 512
+_DOTS = 2
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -85,7 +87,6 @@ class LayerOperations(pyfuse3.Operations):
         self._layers = layers
         self._settings = settings or ReadSettings()
         self._handles = itertools.count(1)
-        self._listings: dict[int, Sequence[tuple[bytes, InodeT]]] = {}
         self._state_contents: dict[int, bytes] = {}
 
     def __repr__(self) -> str:
@@ -144,24 +145,20 @@ class LayerOperations(pyfuse3.Operations):
 
     @_guarded
     async def opendir(self, inode: InodeT, ctx: pyfuse3.RequestContext) -> FileHandleT:
-        """Fixes the listing that ``readdir`` will page through."""
-        handle = FileHandleT(next(self._handles))
-        self._listings[handle] = self._listing(inode)
-        return handle
+        """Opens for listing. A directory's handle is its inode number."""
+        return FileHandleT(inode)
 
     @_guarded
     async def readdir(self, fh: FileHandleT, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """Names and attributes together, from the position where the last call stopped."""
-        listing = self._listings[fh]
-        for position in range(start_id, len(listing)):
-            name, inode = listing[position]
-            if not pyfuse3.readdir_reply(token, FileNameT(name), self._entry(inode), position + 1):
+        listing = self._listing(InodeT(fh), start_id)
+        for position, (name, entry) in enumerate(listing, start=start_id + 1):
+            if not pyfuse3.readdir_reply(token, FileNameT(name), entry, position):
                 break
 
     @_guarded
     async def releasedir(self, fh: FileHandleT) -> None:
-        """Drops the listing."""
-        del self._listings[fh]
+        """Nothing is held."""
 
     # Content
 
@@ -186,8 +183,11 @@ class LayerOperations(pyfuse3.Operations):
         if state is not None:
             return state[off : off + size]
         layer, index = self._resolve(InodeT(fh))
-        with trio.fail_after(self._settings.deadline_seconds):
-            return await layer.read(index, offset=off, size=size)
+        content = layer.read_at_once(index, offset=off, size=size)
+        if content is None:
+            with trio.fail_after(self._settings.deadline_seconds):
+                content = await layer.read(index, offset=off, size=size)
+        return content
 
     @_guarded
     async def release(self, fh: FileHandleT) -> None:
@@ -196,12 +196,13 @@ class LayerOperations(pyfuse3.Operations):
 
     @_guarded
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
-        """The size of all attached content; a read-only file system has no room left."""
+        """The size of all attached content, and how many inodes there are; a read-only file system has no room left."""
         data = pyfuse3.StatvfsData()
         data.f_bsize = data.f_frsize = BLOCK_BYTES
-        data.f_blocks = sum(s.content_bytes for s in self._layers.statistics()) // BLOCK_BYTES
-        data.f_bfree = data.f_bavail = 0
-        data.f_files = data.f_ffree = data.f_favail = 0
+        images = [layer.image for layer in self._layers]
+        data.f_blocks = sum(image.data_bytes for image in images) // BLOCK_BYTES
+        data.f_files = sum(len(image.inodes) for image in images)
+        data.f_bfree = data.f_bavail = data.f_ffree = data.f_favail = 0
         data.f_namemax = 255
         return data
 
@@ -215,51 +216,74 @@ class LayerOperations(pyfuse3.Operations):
         inodes = layer.image.inodes
         return inodes.xattrs(index) if index < len(inodes) else {}
 
-    def _listing(self, inode: InodeT) -> list[tuple[bytes, InodeT]]:
+    def _listing(
+        self, inode: InodeT, first: int
+    ) -> Iterator[tuple[bytes, pyfuse3.EntryAttributes]]:
+        """A directory's entries from a position on, its dots being the first two."""
         if inode == pyfuse3.ROOT_INODE:
-            return []  # layers are found by name; who looks for all of them asks the control socket
+            return  # layers are found by name; who looks for all of them asks the control socket
         layer, index = self._resolve(inode)
         if index == _STATE_DIRECTORY_INDEX:
-            return [(state_file_name(layer.statistics()), _inode(layer, _STATE_FILE_INDEX))]
+            file = _inode(layer, _STATE_FILE_INDEX)
+            yield from [(state_file_name(layer.statistics()), self._entry(file))][first:]
+            return
         inodes = layer.image.inodes
-        names = sorted(inodes.children(index).items())
-        dots = [(b".", index), (b"..", inodes.parent(index))]
-        return [(name, _inode(layer, child)) for name, child in dots + names]
+        dots = [(b".", index), (b"..", inodes.parent(index))][first:]
+        for name, child in itertools.chain(dots, inodes.entries(index, max(0, first - _DOTS))):
+            yield name, _entry_attributes(_inode(layer, child), inodes, child)
 
     def _entry(self, inode: InodeT) -> pyfuse3.EntryAttributes:
         if inode == pyfuse3.ROOT_INODE:
-            return _entry_attributes(inode, _MOUNT_ROOT, valid_seconds=_FOR_EVER_SECONDS)
+            return _directory_entry(inode, 0o755)
         layer, index = self._resolve(inode)
-        if index == _STATE_FILE_INDEX:
-            size = len(dump_state(layer.statistics()))
-            attributes = Attributes(mode=stat.S_IFREG | 0o400, size=size)
-            return _entry_attributes(inode, attributes, valid_seconds=0)
         if index == _STATE_DIRECTORY_INDEX:
-            attributes = _STATE_DIRECTORY_ATTRIBUTES
-        else:
-            attributes = layer.image.inodes.attributes(index)
-        return _entry_attributes(inode, attributes, valid_seconds=_FOR_EVER_SECONDS)
+            return _directory_entry(inode, 0o500)
+        if index == _STATE_FILE_INDEX:
+            return _state_entry(inode, size=len(dump_state(layer.statistics())))
+        return _entry_attributes(inode, layer.image.inodes, index)
 
 
 def _inode(layer: Layer, index: int) -> InodeT:
     return InodeT(layer.number << _LAYER_SHIFT | index + 1)
 
 
-def _entry_attributes(
-    inode: InodeT, attributes: Attributes, *, valid_seconds: float
-) -> pyfuse3.EntryAttributes:
+def _entry_attributes(inode: InodeT, inodes: InodeTable, index: int) -> pyfuse3.EntryAttributes:
+    """What ``stat`` tells, straight from the columns: listings of large trees ask for little else."""
+    entry = pyfuse3.EntryAttributes()
+    mode, size = inodes.modes[index], inodes.sizes[index]
+    entry.st_ino = inode
+    entry.st_mode = pyfuse3.ModeT(mode)
+    entry.st_nlink = inodes.nlinks[index]
+    entry.st_uid = inodes.uids[index]
+    entry.st_gid = inodes.gids[index]
+    if mode & _TYPE_MASK in _DEVICES:
+        entry.st_rdev = inodes.places[index]
+    entry.st_size = size
+    entry.st_blksize = BLOCK_BYTES
+    entry.st_blocks = -(-size // BLOCK_BYTES) * _SECTORS_PER_BLOCK
+    entry.st_atime_ns = entry.st_ctime_ns = entry.st_mtime_ns = inodes.mtimes_ns[index]
+    entry.entry_timeout = entry.attr_timeout = _FOR_EVER_SECONDS
+    return entry
+
+
+def _directory_entry(inode: InodeT, permissions: int) -> pyfuse3.EntryAttributes:
+    """A directory that is in no layer."""
     entry = pyfuse3.EntryAttributes()
     entry.st_ino = inode
-    entry.st_mode = pyfuse3.ModeT(attributes.mode)
-    entry.st_nlink = attributes.nlink
-    entry.st_uid = attributes.uid
-    entry.st_gid = attributes.gid
-    entry.st_rdev = attributes.rdev
-    entry.st_size = attributes.size
-    entry.st_blksize = BLOCK_BYTES
-    entry.st_blocks = attributes.blocks
-    entry.st_atime_ns = entry.st_ctime_ns = entry.st_mtime_ns = attributes.mtime_ns
-    entry.entry_timeout = entry.attr_timeout = valid_seconds
+    entry.st_mode = pyfuse3.ModeT(stat.S_IFDIR | permissions)
+    entry.st_nlink = 2
+    entry.entry_timeout = entry.attr_timeout = _FOR_EVER_SECONDS
+    return entry
+
+
+def _state_entry(inode: InodeT, *, size: int) -> pyfuse3.EntryAttributes:
+    """A layer's state file, of which the kernel may remember nothing."""
+    entry = pyfuse3.EntryAttributes()
+    entry.st_ino = inode
+    entry.st_mode = pyfuse3.ModeT(stat.S_IFREG | 0o400)
+    entry.st_size = size
+    entry.st_blocks = -(-size // BLOCK_BYTES) * _SECTORS_PER_BLOCK
+    entry.entry_timeout = entry.attr_timeout = 0
     return entry
 
 

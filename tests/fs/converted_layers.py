@@ -51,7 +51,7 @@ def unpack(tar: Path, directory: Path) -> None:
     directory.mkdir()
     names = ("--xattrs", "--xattrs-include=*", "--xattrs-exclude=trusted.*")
     options = ("--numeric-owner", "--delay-directory-restore", *names)
-    command = ["tar", "-x", "-p", *options, "-f", tar, "-C", directory]
+    command = ["tar", "-x", "-p", *options, "-f", str(tar), "-C", str(directory)]
     subprocess.run(command, check=True)
 
 

@@ -95,15 +95,16 @@ def lazy(work: Path) -> Iterator[FsServer]:
 def dropping_caches() -> Iterator[None]:
     """What the kernel keeps of files is dropped again and again meanwhile."""
     with ThreadPoolExecutor(1) as pool:
-        dropping = pool.submit(lambda: [drop_page_cache() for _ in range(3)])
+        drops = [pool.submit(drop_page_cache) for _ in range(3)]
         yield
-        dropping.result()
+        for drop in drops:
+            drop.result()
 
 
 def read_at_random(tar: Path, directory: Path, *, readers: int, operations: int) -> None:
     """In another process: a fault in a mapped file would stop all of this one, and with it the registry."""
     words = ["--seed", "1", "--readers", str(readers), "--operations", str(operations)]
-    command = [sys.executable, "-m", "tests.random_reader", tar, directory, *words]
+    command = [sys.executable, "-m", "tests.random_reader", str(tar), str(directory), *words]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -186,7 +187,7 @@ def test_tens_of_thousands_of_files_may_be_open(
 ) -> None:
     file = filling.attach(layers["gzip"]) / "specimens/modes/plain"
     before = len(list(Path(f"/proc/{filling.pid}/fd").iterdir()))
-    command = [sys.executable, "-c", _HOLD_OPEN, file, str(OPEN_FILES // HOLDERS)]
+    command = [sys.executable, "-c", _HOLD_OPEN, str(file), str(OPEN_FILES // HOLDERS)]
     holders = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(HOLDERS)

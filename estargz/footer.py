@@ -117,7 +117,8 @@ def skippable_frame(content: bytes) -> bytes:
 def _parse_zstd_footer(tail: bytes) -> ZstdFooter:
     for size in _ZSTD_FOOTERS:
         frame = tail[-size - FRAME_HEADER_BYTES :]
-        if frame.startswith(SKIPPABLE_MAGIC + struct.pack("<I", size)):
+        is_whole = len(frame) == size + FRAME_HEADER_BYTES
+        if is_whole and frame.startswith(SKIPPABLE_MAGIC + struct.pack("<I", size)):
             offset, compressed, raw, kind = _ZSTD_FIELDS.unpack_from(frame, FRAME_HEADER_BYTES)
             if kind != _CRFS_TOC:
                 raise TocError("", f"it is of type {kind}, only type {_CRFS_TOC} is known")

@@ -215,6 +215,8 @@ class _Config(msgspec.Struct):
 
 def _diff_ids(config: bytes, what: str) -> list[Digest]:
     try:
+        # What is skipped is not looked at by the decoder; but "rewrite_config" reads all names.
+        config.decode()
         rootfs = msgspec.json.decode(config, type=_Config).rootfs
         return [Digest.parse(text) for text in rootfs.diff_ids]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidDigestError) as error:

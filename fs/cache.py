@@ -38,6 +38,7 @@ class Cache:
         self._settled.set()
         self._token = trio.lowlevel.current_trio_token()
         self.usage = CacheUsage(settings.limit_bytes(root), self._tell_pressure)
+        self._set_limits()
 
     def __repr__(self) -> str:
         return f"<Cache {self.usage!r}>"
@@ -49,8 +50,13 @@ class Cache:
             OSError: the root is not there.
         """
         self._settings = settings
-        self.usage.limit_bytes = settings.limit_bytes(self._root)
+        self._set_limits()
         self._tell_pressure()
+
+    def _set_limits(self) -> None:
+        usage, settings = self.usage, self._settings
+        usage.limit_bytes = settings.limit_bytes(self._root)
+        usage.spare_bytes = int(usage.limit_bytes * settings.spare_share)
 
     async def keep_within(self, layers: Callable[[], Mapping[Digest, Layer]]) -> None:
         """Makes room whenever it is needed, for ever."""

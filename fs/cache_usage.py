@@ -42,6 +42,11 @@ class CacheSettings:
         disk = os.statvfs(root)
         return int(disk.f_blocks * disk.f_frsize * self.disk_share)
 
+    @property
+    def spare_share(self) -> float:
+        """The part of the limit up to which content is fetched unasked: well below what evicting leaves."""
+        return max(0.0, 2 * self.low_share - self.high_share)
+
 
 class CacheFullError(OSError):
     """Content cannot be kept: the cache is full, and nothing in it can go at once."""
@@ -76,6 +81,10 @@ class CacheStatistics:
 class CacheUsage:
     """Counts what all stores of one root hold.
 
+    Attributes:
+        limit_bytes: how much it may be.
+        spare_bytes: how much it may be by what nobody waited for.
+
     Args:
         limit_bytes: how much it may be.
         tell_pressure: called, in any thread, when there is no room.
@@ -85,6 +94,7 @@ class CacheUsage:
         self, limit_bytes: int, tell_pressure: Callable[[], object] = lambda: None
     ) -> None:
         self.limit_bytes = limit_bytes
+        self.spare_bytes = limit_bytes
         self._tell_pressure = tell_pressure
         self._used_bytes = 0
         self._evicted_bytes = 0

@@ -166,6 +166,16 @@ class ChunkStore:
         """The blocks that are taken."""
         return self._present.disk_bytes
 
+    @property
+    def has_room(self) -> bool:
+        """Whether the cache can take more."""
+        return self._usage.used_bytes < self._usage.limit_bytes
+
+    @property
+    def has_spare_room(self) -> bool:
+        """Whether the cache can take more without giving up anything soon."""
+        return self._usage.used_bytes < self._usage.spare_bytes
+
     @contextmanager
     def pinned(self) -> Iterator[None]:
         """Nothing that is present is evicted for the time of a ``with`` block; in the trio thread."""

@@ -17,6 +17,8 @@ from fs.layer import Layer
 _log = logging.getLogger(__name__)
 _MAX_FAILURES = 10
 _MAX_PAUSE_SECONDS = 60.0
+# How long background waits before it looks again whether the cache has room.
+_FULL_PAUSE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,8 @@ class Filler:
             size = self._settings.prefetch_bytes if prefetch_bytes is None else prefetch_bytes
             landmark = layer.image.prefetch_end
             end = size if landmark is None else landmark
-            await self._bring(layer, Priority.PREFETCH, end)
+            if layer.store.has_room:
+                await self._bring(layer, Priority.PREFETCH, end)
         layer.prefetched.set()
         if self._settings.background:
             async with self._limiter:
@@ -79,6 +82,10 @@ class Filler:
         window, position, failures = settings.first_request_bytes, 0, 0
         while failures < _MAX_FAILURES and not layer.store.is_complete:
             await self._gate.wait_quiet(quiet_seconds)
+            if priority is Priority.BACKGROUND and not layer.store.has_spare_room:
+                # What nobody waits for must not drive out what was of use, and be driven out in its turn.
+                await trio.sleep(_FULL_PAUSE_SECONDS)
+                continue
             request = await fetcher.next_missing(position, end=end, max_bytes=window)
             if not request and position == 0:
                 return

@@ -101,8 +101,9 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
             layers.use(fetching=fresh.fetching, filling=fresh.filling, caching=fresh.caching)
             _log.info("settings read again")
 
-        nursery.start_soon(_end_on_signal, ending)
-        nursery.start_soon(_reload_on_signal, reload)
+        # Before anybody is told that the server is ready: a signal that nobody takes would end it, with everything mounted.
+        await nursery.start(_end_on_signal, ending)
+        await nursery.start(_reload_on_signal, reload)
         served = Served(
             layers,
             settings.mountpoint,
@@ -125,8 +126,11 @@ def _end_in_any_case() -> None:
     faulthandler.dump_traceback_later(_STOP_SECONDS, exit=True)
 
 
-async def _end_on_signal(ending: Ending) -> None:
+async def _end_on_signal(
+    ending: Ending, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGUSR1) as signals:
+        task_status.started()
         async for number in signals:
             if number == signal.SIGUSR1:
                 ending.hand_over()
@@ -134,8 +138,12 @@ async def _end_on_signal(ending: Ending) -> None:
                 ending.unmount()
 
 
-async def _reload_on_signal(reload: Callable[[], Awaitable[None]]) -> None:
+async def _reload_on_signal(
+    reload: Callable[[], Awaitable[None]],
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
     with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        task_status.started()
         async for _ in signals:
             try:
                 await reload()

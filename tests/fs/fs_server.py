@@ -27,7 +27,7 @@ class NamedLayer(Protocol):
     """What an fs server must know of a layer."""
 
     @property
-    def reference(self) -> str: ...
+    def reference(self) -> str | Reference: ...
     @property
     def digest(self) -> Digest: ...
     @property
@@ -105,18 +105,21 @@ class FsServer:
 
     def attach(self, layer: NamedLayer, *neighbours: NamedLayer) -> Path:
         request = control_pb2.AttachRequest(
-            reference=layer.reference,
+            reference=str(layer.reference),
             layer_digest=str(layer.digest),
             toc_digest=str(layer.toc_digest),
             neighbours=[str(neighbour.digest) for neighbour in neighbours],
         )
         return Path(self.control.Attach(request, timeout=60).directory)
 
-    def status(self, layer: NamedLayer) -> control_pb2.LayerStatus:
+    def statistics(self) -> control_pb2.StatusResponse:
         answer: control_pb2.StatusResponse = self.control.Status(
             control_pb2.StatusRequest(), timeout=10
         )
-        (status,) = (s for s in answer.layers if s.layer_digest == str(layer.digest))
+        return answer
+
+    def status(self, layer: NamedLayer) -> control_pb2.LayerStatus:
+        (status,) = (s for s in self.statistics().layers if s.layer_digest == str(layer.digest))
         return status
 
 

@@ -11,6 +11,7 @@ import trio.testing
 from hypothesis import given, settings, strategies as st
 
 from fs.cache_usage import CacheSettings
+from fs.filling import FillSettings
 from fs.layer import Layer, LayerSource
 from fs.layers import LayerTable
 from tests.fakes.registry import FakeRegistry
@@ -145,6 +146,20 @@ async def test_readers_see_right_bytes_while_all_is_evicted(
                 nursery.start_soon(read_all, layer, 0)
         await settle(table)
         assert table.cache_statistics().used_bytes <= LAYER_BLOCKS * 0.3
+
+
+async def test_what_nobody_waits_for_drives_nothing_out(fake: FakeRegistry, tmp_path: Path) -> None:
+    filling = FillSettings(prefetch=False, quiet_seconds=0.0)
+    async with layer_table(tmp_path, caching=limit(2.3), filling=filling) as table:
+        first = await table.attach(make(fake, 0))
+        await first.filled.wait()
+        second = await table.attach(make(fake, 1))
+        with trio.move_on_after(0.2):
+            await second.filled.wait()
+        assert not second.filled.is_set()
+        assert first.store.is_complete
+        assert table.cache_statistics().evicted_bytes == 0
+        await table.detach(second.digest)
 
 
 class Lives:

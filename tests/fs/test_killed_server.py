@@ -1,0 +1,112 @@
+"""A real fs server, killed while it fetches, evicts and saves: what it leaves on the disk is right."""
+
+import contextlib
+import random
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from estargz.verify import VerifiedChunk
+from fs.cache_usage import CacheSettings
+from fs.chunk_store import ChunkStore
+from fs.filling import FillSettings
+from fs.layer import LayerSource
+from fs.layer_directory import LayerDirectories
+from fs.settings import Backend, FsSettings
+from tests.fakes.registry import FakeRegistry
+from tests.fs.fs_server import FsServer
+from tests.fs.in_process import push
+from tests.fs.layers_by_hand import HandmadeBlob
+
+pytestmark = pytest.mark.fuse
+
+LIVES = 3
+LAYERS = 3
+FILES = 24
+MAX_BYTES = 2_000_000  # of three layers with more than 1 MB each
+
+
+def contents(seed: int) -> dict[str, bytes]:
+    randomness = random.Random(seed)
+    files = {f"f{n}": randomness.randbytes(randomness.randrange(1, 100_000)) for n in range(FILES)}
+    return files | {"common": random.Random("all").randbytes(50_000)}
+
+
+def make(fake: FakeRegistry, files: Mapping[str, bytes]) -> LayerSource:
+    blob = HandmadeBlob()
+    for name, content in files.items():
+        blob.add_file(name, content, chunk_bytes=16384)
+    return push(blob, fake)
+
+
+class Reader:
+    """Reads files until it is told to stop, or the mount is gone."""
+
+    def __init__(self, directories: list[Path], seed: int) -> None:
+        self._directories = directories
+        self._randomness = random.Random(seed)
+        self.enough = Event()  # has been read for this life
+        self.stop = Event()
+
+    def __call__(self, reads: int) -> None:
+        try:
+            for number in range(1000 * reads):
+                if self.stop.is_set():
+                    return
+                self._read()
+                if number == reads:
+                    self.enough.set()
+        finally:
+            self.enough.set()
+
+    def _read(self) -> None:
+        seed = self._randomness.randrange(LAYERS)
+        name, content = self._randomness.choice(list(contents(seed).items()))
+        with contextlib.suppress(OSError):  # it is being killed
+            assert (self._directories[seed] / name).read_bytes() == content
+
+
+def verify_store(root: Path, source: LayerSource) -> int:
+    """Verifies every chunk that counts as present; gives how many there are."""
+    directories = LayerDirectories(root)
+    image = directories.map_image(source.digest, directories.load_record(source.digest))
+    chunks = image.chunks
+    store = ChunkStore(directories.path(source.digest), chunks, data_bytes=image.data_bytes)
+    missing = set(store.missing(range(len(chunks))))
+    for index in set(range(len(chunks))) - missing:
+        content = store.read(chunks.data_offsets[index], chunks.sizes[index])
+        VerifiedChunk(f"chunk {index}", chunks.digest(index), memoryview(content))
+    store.close()
+    return len(chunks) - len(missing)
+
+
+def test_what_a_killed_server_leaves_is_right(tmp_path: Path, fake: FakeRegistry) -> None:
+    sources = [make(fake, contents(seed)) for seed in range(LAYERS)]
+    settings = FsSettings(
+        backend=Backend.FUSE,
+        filling=FillSettings(quiet_seconds=0.0),
+        caching=CacheSettings(
+            max_bytes=MAX_BYTES, high_share=0.7, low_share=0.4, lease_seconds=0, retry_seconds=0.01
+        ),
+    )
+    verified = evicted = 0
+    with FsServer(tmp_path, settings) as server, ThreadPoolExecutor(2) as threads:
+        for life in range(LIVES):
+            directories = [server.attach(source) for source in sources]
+            readers = [Reader(directories, 10 * life + number) for number in range(2)]
+            running = [threads.submit(reader, 10 + 25 * life) for reader in readers]
+            for reader in readers:
+                assert reader.enough.wait(20)
+            evicted += server.statistics().cache.evicted_bytes
+            server.kill()
+            for reader in readers:
+                reader.stop.set()
+            for done in running:
+                done.result(20)
+            verified += sum(verify_store(server.root / "layers", source) for source in sources)
+            server.start()
+    assert verified > 0
+    assert evicted > 0

@@ -222,6 +222,10 @@ def _parse_headers(lines: Iterable[bytes]) -> dict[str, str]:
     return headers
 
 
+# Where the system's own words say more than libcurl's.
+_SYSTEM_CALLS_FAILED: Final = frozenset(
+    {pycurl.E_COULDNT_CONNECT, pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR}
+)
 _PROBLEMS: Final = {
     **dict.fromkeys(
         (
@@ -245,6 +249,5 @@ def describe_failure(easy: pycurl.Curl, number: int, reason: str) -> TransferErr
     problem = _PROBLEMS.get(number, Problem.UNREACHABLE)
     if problem is Problem.CONNECTING_SLOW:
         return TransferError(problem, problem.value)
-    errno = easy.getinfo(pycurl.OS_ERRNO)
-    said = f": {os.strerror(errno)}" if errno and problem is Problem.UNREACHABLE else ""
-    return TransferError(problem, f"{reason}{said}")
+    errno = easy.getinfo(pycurl.OS_ERRNO) if number in _SYSTEM_CALLS_FAILED else 0
+    return TransferError(problem, f"{reason}: {os.strerror(errno)}" if errno else reason)

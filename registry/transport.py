@@ -159,7 +159,8 @@ class Transport:
         self._routes: dict[tuple[Connection, tuple[str, str, int]], Route] = {}
 
     def __repr__(self) -> str:
-        return f"<Transport {self._transfers}>"
+        used = self._settings.max_connections - self._free.value
+        return f"<Transport {used} of {self._settings.max_connections} connections in use>"
 
     async def __aenter__(self) -> Self:
         await self._transfers.__aenter__()

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import logging
 import socket
 import ssl
@@ -8,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 
 from registry.counters import Counters
-from registry.errors import BadResponseError, UnreachableError, UntrustedError
+from registry.errors import BadResponseError, RegistryError, UnreachableError, UntrustedError
 from registry.transport import MAX_DRAINED_BYTES, Request, Transport
 from tests.fakes.registry import FakeRegistry, Fault
 
@@ -80,6 +82,49 @@ async def test_signed_urls_are_not_logged(fake, quick, caplog):
         )
         response.close()
     assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
+@pytest.mark.parametrize("fault", [Fault.STALLED, Fault.HUNG_UP, Fault.SHORT_BODY, None])
+async def test_whatever_happens_no_connection_stays_in_use(fake, quick, method, fault):
+    async with Transport(quick, Counters()) as transport:
+        for delay in (0.0, 0.001, 0.01):
+            if fault is not None:
+                fake.faults.inject(fault, kinds=("blob", "upload"))
+            content = bytes(3 << 20) if method == "PUT" else None
+            with trio.move_on_after(delay), contextlib.suppress(RegistryError):
+                response = await transport.send(Request(method, _url(fake), content=content))
+                try:
+                    await response.read(len(DATA))
+                finally:
+                    response.close()
+            fake.faults.clear()
+        assert repr(transport) == "<Transport 0 of 128 connections in use>"
+
+
+async def test_more_requests_than_connections_wait_for_each_other(fake, quick):
+    settings = dataclasses.replace(quick, max_connections=2)
+    url, sizes = _url(fake), []
+    async with Transport(settings, Counters()) as transport:
+
+        async def read() -> None:
+            response = await transport.send(Request("GET", url))
+            sizes.append(len(await response.read(len(DATA))))
+            response.close()
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(7):
+                nursery.start_soon(read)
+    assert sizes == [len(DATA)] * 7
+
+
+async def test_who_waits_for_a_connection_does_not_wait_for_ever(fake, quick):
+    settings = dataclasses.replace(quick, max_connections=1, inactivity_timeout_seconds=0.01)
+    async with Transport(settings, Counters()) as transport:
+        response = await transport.send(Request("GET", _url(fake)))
+        with pytest.raises(UnreachableError, match="busy"):
+            await transport.send(Request("GET", _url(fake)))
+        response.close()
 
 
 async def test_a_url_that_is_none_is_unreachable(quick):

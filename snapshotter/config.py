@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fs.cache_usage import CacheSettings
 from fs.filling import FillSettings
 from fs.log import LogLevel
 from fs.settings import Backend, FsSettings
@@ -165,6 +166,7 @@ def fs_settings(file: ConfigFile, log_level: LogLevel) -> FsSettings:
             background=not file.get("no_background_fetch"),
             layers_at_once=file.get("max_concurrency"),
         ),
+        caching=CacheSettings(max_bytes=file.get("cache.max_bytes")),
         registry=_registry_settings(file),
     )
 

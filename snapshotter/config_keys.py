@@ -91,6 +91,7 @@ _CRI: Final = (
     ),
 )
 _FILLING: Final = (
+    Key("cache.max_bytes", 0, "bytes of disk that content may take; half of the disk, if 0"),
     Key("fs.backend", "auto", "who shows layers: the kernel (erofs), the fs server (fuse), or what this machine can do (auto); read when the fs server starts",
         choices=("auto", "erofs", "fuse")),
     Key("noprefetch", default=False, meaning="do not fetch ahead what an image says will be read first"),

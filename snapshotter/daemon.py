@@ -85,7 +85,7 @@ def _serve_all(settings: ServeSettings, fs_process: FsProcess, stack: ExitStack)
     client = stack.enter_context(FsClient(settings.fs_socket, fs_process.ensure_running))
     # Who watches starts nothing.
     watcher = stack.enter_context(FsClient(settings.fs_socket, lambda: False))
-    metrics = DaemonMetrics(watcher.served, verdicts.counts)
+    metrics = DaemonMetrics(watcher.status, verdicts.counts)
     directories = SnapshotDirectories(settings.snapshotter_root)
     layers = LazyLayers(records, directories, MeasuredLayerServer(client, metrics.observe_mount))
     snapshots = Snapshots(records, directories, layers, verdicts)
@@ -102,7 +102,7 @@ def _serve_all(settings: ServeSettings, fs_process: FsProcess, stack: ExitStack)
     serving = serving_containerd(settings.address, service, threads, observe, image_services)
     stack.enter_context(serving)
     variables = partial(_variables, settings, verdicts, records)
-    stack.enter_context(watched(settings, metrics, watcher.served, variables))
+    stack.enter_context(watched(settings, metrics, watcher.status, variables))
 
 
 def stop(settings: ServeSettings) -> None:

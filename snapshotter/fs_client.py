@@ -7,11 +7,13 @@ from typing import Any, Self, TypeVar
 
 import grpc
 
+from fs.cache_usage import CacheStatistics
+from fs.fetch_counters import FetchStatistics, Transfer
 from fs.proto import control_pb2 as pb, control_pb2_grpc
 from registry.digest import Digest
 from snapshotter.errors import FsServerError, LayerUnavailableError
 from snapshotter.labels import LayerSource
-from snapshotter.layer_server import ServedLayer
+from snapshotter.layer_server import FsStatus, ServedLayer
 from snapshotter.pulled_credentials import PulledCredentials
 
 _ATTACH_SECONDS = 60.0
@@ -95,11 +97,24 @@ class FsClient:
         Raises:
             FsServerError: there is no server, or it failed.
         """
+        return self.status().layers
+
+    def status(self) -> FsStatus:
+        """What is attached, and what it cost.
+
+        Raises:
+            FsServerError: there is no server, or it failed.
+        """
         response: pb.StatusResponse = self._call_or_fail(
             self._control.Status, pb.StatusRequest(), timeout_seconds=_STATUS_SECONDS
         )
         layers = (_served(layer, response.mountpoint) for layer in response.layers)
-        return {layer.layer_digest: layer for layer in layers}
+        return FsStatus(
+            version=response.version,
+            layers={layer.layer_digest: layer for layer in layers},
+            fetching=_fetching(response.fetching),
+            cache=_cache(response.cache) if response.HasField("cache") else None,
+        )
 
     def pass_credentials(self, pulled: PulledCredentials) -> None:
         """Hands over the credentials that an image was pulled with.
@@ -170,6 +185,34 @@ def _served(layer: pb.LayerStatus, mountpoint: str) -> ServedLayer:
         verify_failures=layer.verify_failures,
         last_error=layer.last_error,
         directory=f"{mountpoint}/{digest.file_name}",
+        fetching=_fetching(layer.fetching),
+    )
+
+
+def _fetching(message: pb.FetchStatus) -> FetchStatistics:
+    return FetchStatistics(
+        demand=_transfer(message.demand),
+        prefetch=_transfer(message.prefetch),
+        background=_transfer(message.background),
+        hits=message.hits,
+        waits=message.waits,
+        retries=message.retries,
+        verify_failures=message.verify_failures,
+    )
+
+
+def _transfer(message: pb.Transfer) -> Transfer:
+    return Transfer(message.requests, message.bytes)
+
+
+def _cache(message: pb.CacheStatus) -> CacheStatistics:
+    return CacheStatistics(
+        used_bytes=message.used_bytes,
+        limit_bytes=message.limit_bytes,
+        evicted_bytes=message.evicted_bytes,
+        shared_bytes=message.shared_bytes,
+        unkept_writes=message.unkept_writes,
+        disk_error=message.disk_error,
     )
 
 

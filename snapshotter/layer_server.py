@@ -1,10 +1,12 @@
 """What the snapshotter asks of whoever serves layers: the fs server, or a fake in tests."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from fs.cache_usage import CacheStatistics
+from fs.fetch_counters import FetchStatistics
 from registry.digest import Digest
 from snapshotter.labels import LayerSource
 
@@ -22,6 +24,7 @@ class ServedLayer:
         verify_failures: How many chunks came with wrong content.
         last_error: What failed last; empty if nothing did.
         directory: Where it can be read.
+        fetching: What fetching cost, and for whom.
     """
 
     layer_digest: Digest
@@ -33,6 +36,24 @@ class ServedLayer:
     verify_failures: int = 0
     last_error: str = ""
     directory: str = ""
+    fetching: FetchStatistics = field(default_factory=FetchStatistics)
+
+
+@dataclass(frozen=True, slots=True)
+class FsStatus:
+    """What an fs server serves, and what that cost.
+
+    Attributes:
+        version: Of the program that it runs; an older one after an upgrade.
+        layers: What is attached.
+        fetching: What fetching cost since it started, of layers that are gone, too.
+        cache: What all content takes on disk.
+    """
+
+    version: str = ""
+    layers: Mapping[Digest, ServedLayer] = field(default_factory=dict)
+    fetching: FetchStatistics = field(default_factory=FetchStatistics)
+    cache: CacheStatistics | None = None
 
 
 class LayerServer(Protocol):

@@ -16,31 +16,32 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from registry.digest import Digest
+from fs.cache_usage import CacheStatistics
+from fs.fetch_counters import FetchStatistics
 from snapshotter.errors import FsServerError
-from snapshotter.layer_server import ServedLayer
+from snapshotter.layer_server import FsStatus, ServedLayer
 from snapshotter.verdicts import Verdict
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _MILLISECONDS = tuple(2**power for power in range(15))  # 1 … 16384, as dashboards expect
 _SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0)
 
-Served = Callable[[], Mapping[Digest, ServedLayer]]
+Status = Callable[[], FsStatus]
 
 
 class DaemonMetrics:
     """All metrics of a daemon.
 
     Args:
-        served: Asks the fs server what it serves; may raise ``FsServerError``.
+        status: Asks the fs server; may raise ``FsServerError``.
         verdicts: How often layers were and were not lazy.
     """
 
-    def __init__(self, served: Served, verdicts: Callable[[], Mapping[Verdict, int]]) -> None:
+    def __init__(self, status: Status, verdicts: Callable[[], Mapping[Verdict, int]]) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
-        self._registry.register(_Layers(served))
+        self._registry.register(_FsServer(status))
         self._registry.register(_Verdicts(verdicts))
         self._mounts = Histogram(
             "stargz_fs_operation_duration_milliseconds",
@@ -85,25 +86,77 @@ class _Verdicts:
         yield family
 
 
-class _Layers:
+class _FsServer:
     """What the fs server says, asked when Prometheus asks; only that it is down, when it is."""
 
-    def __init__(self, served: Served) -> None:
-        self._served = served
+    def __init__(self, status: Status) -> None:
+        self._status = status
 
     def collect(self) -> Iterator[Metric]:
         try:
-            layers = self._served()
+            status = self._status()
         except FsServerError:
             yield GaugeMetricFamily("pyestargz_fs_server_up", _UP, value=0)
             return
         yield GaugeMetricFamily("pyestargz_fs_server_up", _UP, value=1)
-        yield GaugeMetricFamily("pyestargz_layers", "Layers that are mounted.", value=len(layers))
+        yield GaugeMetricFamily("pyestargz_layers", "Layers mounted.", value=len(status.layers))
+        yield from _fetching(status.fetching)
+        if status.cache is not None:
+            yield from _cache(status.cache)
         for name, meaning, read in _PER_LAYER:
             family = GaugeMetricFamily(name, meaning, labels=("digest", "mountpoint"))
-            for layer in layers.values():
+            for layer in status.layers.values():
                 family.add_metric((str(layer.layer_digest), layer.directory), read(layer))
             yield family
+
+
+def _fetching(fetching: FetchStatistics) -> Iterator[Metric]:
+    """Since the fs server started: Prometheus knows counters that begin anew."""
+    requests = CounterMetricFamily(
+        "pyestargz_fetch_requests", "Requests for content, by priority.", labels=("priority",)
+    )
+    received = CounterMetricFamily(
+        "pyestargz_fetch_bytes", "Bytes received for content, by priority.", labels=("priority",)
+    )
+    for priority in ("demand", "prefetch", "background"):
+        transfer = getattr(fetching, priority)
+        requests.add_metric((priority,), transfer.requests)
+        received.add_metric((priority,), transfer.bytes_received)
+    reads = CounterMetricFamily(
+        "pyestargz_reads", "Reads of files, by whether they had to wait.", labels=("outcome",)
+    )
+    reads.add_metric(("hit",), fetching.hits)
+    reads.add_metric(("wait",), fetching.waits)
+    yield from (requests, received, reads)
+    yield CounterMetricFamily("pyestargz_fetch_retries", "Requests made again.", fetching.retries)
+    wrong = fetching.verify_failures
+    yield CounterMetricFamily("pyestargz_verify_failures", "Wrong content received.", wrong)
+    yield from _as_dashboards_expect(fetching)
+
+
+def _as_dashboards_expect(fetching: FetchStatistics) -> Iterator[Metric]:
+    labels = ("operation_type", "layer")
+    count = CounterMetricFamily("stargz_fs_operation_count", "Operations.", labels=labels)
+    count.add_metric(("on_demand_read_access_count", ""), fetching.hits + fetching.waits)
+    count.add_metric(("on_demand_remote_registry_fetch_count", ""), fetching.demand.requests)
+    served = GaugeMetricFamily("stargz_fs_bytes_served", "Bytes.", labels=labels)
+    served.add_metric(("on_demand_bytes_fetched", ""), fetching.demand.bytes_received)
+    yield from (count, served)
+
+
+def _cache(cache: CacheStatistics) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "pyestargz_cache_used_bytes", "Disk that content takes.", cache.used_bytes
+    )
+    yield GaugeMetricFamily(
+        "pyestargz_cache_limit_bytes", "Disk that it may take.", cache.limit_bytes
+    )
+    for name, meaning, value in (
+        ("pyestargz_cache_evicted_bytes", "Content given up to make room.", cache.evicted_bytes),
+        ("pyestargz_cache_shared_bytes", "Content copied from other layers.", cache.shared_bytes),
+        ("pyestargz_cache_unkept_writes", "Content served and not kept.", cache.unkept_writes),
+    ):
+        yield CounterMetricFamily(name, meaning, value)
 
 
 _UP = "Whether the fs server answers."
@@ -111,6 +164,8 @@ _PER_LAYER: tuple[tuple[str, str, Callable[[ServedLayer], float]], ...] = (
     ("stargz_fs_layer_size_bytes", "Size of the layer's blob.", lambda layer: layer.blob_bytes),
     ("stargz_fs_layer_fetched_size_bytes", "Bytes received of the blob.",
      lambda layer: layer.fetched_bytes),
+    ("stargz_fs_layer_prefetch_size_bytes", "Bytes received ahead of reads.",
+     lambda layer: layer.fetching.prefetch.bytes_received),
     ("pyestargz_layer_content_bytes", "Size of the layer's files.",
      lambda layer: layer.content_bytes),
     ("pyestargz_layer_present_bytes", "Content of files that is verified and on disk.",

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from fs.fetch_counters import FetchStatistics
 from snapshotter.byte_size import format_size
 from snapshotter.config import ServeSettings
 from snapshotter.errors import FsServerError
@@ -126,9 +127,22 @@ def _layer_document(layer: LayerStatus) -> dict[str, Any]:
         "contentBytes": served.content_bytes,
         "presentBytes": served.present_bytes,
         "requests": served.requests,
+        "fetching": _fetching_document(served.fetching),
         "verifyFailures": served.verify_failures,
         "lastError": served.last_error,
     }
+
+
+def _fetching_document(fetching: FetchStatistics) -> dict[str, Any]:
+    by_priority = {
+        priority: {"requests": transfer.requests, "bytes": transfer.bytes_received}
+        for priority, transfer in (
+            ("demand", fetching.demand),
+            ("prefetch", fetching.prefetch),
+            ("background", fetching.background),
+        )
+    }
+    return {**by_priority, "readHits": fetching.hits, "readWaits": fetching.waits}
 
 
 def _page(problem: str, images: list[ImageStatus], *, detailed: bool) -> Table:
@@ -165,6 +179,10 @@ def _layer_table(image: ImageStatus) -> Table:
         "OF",
         "FILES HERE",
         "REQUESTS",
+        "DEMAND",
+        "PREFETCH",
+        "BACKGROUND",
+        "HIT RATE",
         "STATE",
         box=None,
         title=image.reference,
@@ -179,12 +197,17 @@ def _layer_cells(layer: LayerStatus) -> Iterator[str]:
     yield str(layer.digest or layer.chain)[:_SHORT]
     served = layer.served
     if served is None:
-        yield from ("", "", "", "")
+        yield from ("",) * 8
     else:
         yield format_size(served.fetched_bytes)
         yield format_size(served.blob_bytes)
         yield f"{_percent(served.present_bytes, served.content_bytes)} %"
         yield str(served.requests)
+        fetching = served.fetching
+        for transfer in (fetching.demand, fetching.prefetch, fetching.background):
+            yield format_size(transfer.bytes_received)
+        reads = fetching.hits + fetching.waits
+        yield f"{_percent(fetching.hits, reads)} %" if reads else ""
     yield _state(layer)
 
 

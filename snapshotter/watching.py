@@ -12,14 +12,14 @@ from typing import Any
 from snapshotter.config import ServeSettings
 from snapshotter.errors import FsServerError
 from snapshotter.http_endpoint import Page, Pages, serving_tcp, serving_unix
-from snapshotter.metrics import CONTENT_TYPE, DaemonMetrics, Served
+from snapshotter.metrics import CONTENT_TYPE, DaemonMetrics, Status
 
 
 @contextmanager
 def watched(
     settings: ServeSettings,
     metrics: DaemonMetrics,
-    served: Served,
+    status: Status,
     variables: Callable[[], Mapping[str, Any]],
 ) -> Iterator[None]:
     """Serves what the settings want served.
@@ -27,7 +27,7 @@ def watched(
     Args:
         settings: where.
         metrics: what Prometheus gets.
-        served: asks the fs server; its answer is its health.
+        status: asks the fs server; its answer is its health.
         variables: what ``/debug/vars`` shows.
 
     Raises:
@@ -35,7 +35,7 @@ def watched(
     """
     pages: Pages = {
         "/metrics": lambda: Page(metrics.expose(), CONTENT_TYPE),
-        "/healthz": lambda: _health(served),
+        "/healthz": lambda: _health(status),
     }
     debug_pages: Pages = {
         **pages,
@@ -53,10 +53,10 @@ def watched(
         yield
 
 
-def _health(served: Served) -> Page:
+def _health(status: Status) -> Page:
     """Well, if new containers could be started now."""
     try:
-        count = len(served())
+        count = len(status().layers)
     except FsServerError as error:
         return Page(f"{error}\n".encode(), status=HTTPStatus.SERVICE_UNAVAILABLE)
     return Page(f"ok, {count} layers\n".encode())

@@ -6,7 +6,7 @@ import pytest
 
 from fs.filling import FillSettings
 from fs.log import LogLevel
-from fs.settings import FsSettings
+from fs.settings import Backend, FsSettings
 from registry.credential_settings import CredentialSettings
 from registry.docker_config import Login
 from registry.host_settings import HostSettings, MirrorSettings
@@ -97,6 +97,11 @@ def test_how_registries_are_spoken_to_can_be_chosen() -> None:
     )
     slow = fs_settings(said(blob__min_wait_msec=9000), LogLevel.INFO).registry
     assert (slow.backoff_seconds, slow.max_backoff_seconds) == (9, 9)
+
+
+def test_the_backend_and_the_size_of_the_cache_can_be_chosen() -> None:
+    told = fs_settings(said(fs__backend="erofs", cache__max_bytes=10**12), LogLevel.INFO)
+    assert (told.backend, told.caching.max_bytes) == (Backend.EROFS, 10**12)
 
 
 def test_metrics_can_be_refused_altogether() -> None:

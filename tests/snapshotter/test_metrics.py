@@ -2,9 +2,11 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from fs.cache_usage import CacheStatistics
+from fs.fetch_counters import FetchStatistics, Transfer
 from registry.digest import Digest
 from snapshotter.errors import FsServerError
-from snapshotter.layer_server import ServedLayer
+from snapshotter.layer_server import FsStatus, ServedLayer
 from snapshotter.metrics import DaemonMetrics
 from snapshotter.verdicts import Verdict
 
@@ -14,7 +16,7 @@ LAYERS = {
 }
 
 
-def no_server() -> dict[Digest, ServedLayer]:
+def no_server() -> FsStatus:
     raise FsServerError("away")
 
 
@@ -28,7 +30,7 @@ def samples(metrics: DaemonMetrics) -> dict[tuple[str, ...], float]:
 
 def test_layers_are_told_of_while_they_are_served() -> None:
     layers = dict(LAYERS)
-    metrics = DaemonMetrics(lambda: layers, dict)
+    metrics = DaemonMetrics(lambda: FsStatus(layers=layers), dict)
     found = samples(metrics)
     first, second = map(str, LAYERS)
     assert found["stargz_fs_layer_size_bytes", first, "/mnt/0"] == 80
@@ -49,7 +51,7 @@ def test_a_missing_fs_server_is_told_and_does_not_fail_the_rest() -> None:
 
 
 def test_times_are_in_the_buckets_that_dashboards_expect() -> None:
-    metrics = DaemonMetrics(dict, dict)
+    metrics = DaemonMetrics(FsStatus, dict)
     metrics.observe_mount(0.003)
     metrics.observe_call("Prepare", "ALREADY_EXISTS", 0.02)
     found = samples(metrics)
@@ -57,3 +59,26 @@ def test_times_are_in_the_buckets_that_dashboards_expect() -> None:
     counts = [found[mounts, "", bound, "mount"] for bound in ("2.0", "4.0", "16384.0")]
     assert counts == [0, 1, 1]
     assert found["pyestargz_call_duration_seconds_count", "ALREADY_EXISTS", "Prepare"] == 1
+
+
+def test_what_fetching_and_the_cache_cost() -> None:
+    fetching = FetchStatistics(
+        demand=Transfer(3, 300), background=Transfer(2, 5000), hits=7, waits=2, retries=1
+    )
+    cache = CacheStatistics(
+        used_bytes=10,
+        limit_bytes=20,
+        evicted_bytes=5,
+        shared_bytes=4,
+        unkept_writes=1,
+        disk_error="",
+    )
+    found = samples(DaemonMetrics(lambda: FsStatus(fetching=fetching, cache=cache), dict))
+    assert found["pyestargz_fetch_requests_total", "demand"] == 3
+    assert found["pyestargz_fetch_bytes_total", "background"] == 5000
+    assert found["pyestargz_reads_total", "hit"] == 7
+    assert found["pyestargz_fetch_retries_total",] == 1
+    assert found["pyestargz_cache_used_bytes",] == 10
+    assert found["pyestargz_cache_evicted_bytes_total",] == 5
+    assert found["stargz_fs_operation_count_total", "", "on_demand_read_access_count"] == 9
+    assert found["stargz_fs_bytes_served", "", "on_demand_bytes_fetched"] == 300

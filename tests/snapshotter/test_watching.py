@@ -2,13 +2,11 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
-from registry.digest import Digest
 from snapshotter.config import ServeSettings, TcpAddress
 from snapshotter.errors import FsServerError
-from snapshotter.layer_server import ServedLayer
+from snapshotter.layer_server import FsStatus
 from snapshotter.metrics import DaemonMetrics
 from snapshotter.watching import watched
 from tests.snapshotter.test_http_endpoint import get_tcp, get_unix
@@ -20,19 +18,19 @@ class Server:
     def __init__(self) -> None:
         self.is_up = True
 
-    def served(self) -> Mapping[Digest, ServedLayer]:
+    def status(self) -> FsStatus:
         if not self.is_up:
             raise FsServerError("it is away")
-        return {}
+        return FsStatus()
 
 
 def test_all_pages(unused_port: int) -> None:
     server = Server()
-    metrics = DaemonMetrics(server.served, dict)
+    metrics = DaemonMetrics(server.status, dict)
     with tempfile.TemporaryDirectory() as name:
         debug, address = Path(name) / "debug.sock", TcpAddress("127.0.0.1", unused_port)
         settings = ServeSettings(metrics_address=address, debug_address=debug)
-        with watched(settings, metrics, server.served, lambda: {"path": debug}):
+        with watched(settings, metrics, server.status, lambda: {"path": debug}):
             assert get_tcp(address, "/healthz")[::2] == (200, b"ok, 0 layers\n")
             assert b"pyestargz_fs_server_up 1.0" in get_tcp(address, "/metrics")[2]
             assert get_tcp(address, "/debug/vars")[0] == 404
@@ -46,5 +44,5 @@ def test_all_pages(unused_port: int) -> None:
 
 def test_nothing_is_served_unasked() -> None:
     server = Server()
-    with watched(ServeSettings(), DaemonMetrics(server.served, dict), server.served, dict):
+    with watched(ServeSettings(), DaemonMetrics(server.status, dict), server.status, dict):
         pass

@@ -8,11 +8,12 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.fs_tree import RegistryLayer, Tree
 from fs.filling import FillSettings
-from fs.settings import FsSettings
+from fs.settings import Backend, FsSettings
 from tests.fs.fs_server import FsServer
 
 _NOTHING_UNASKED = FillSettings(prefetch=False, background=False)
@@ -63,8 +64,9 @@ def overlayfs(material: Material) -> Iterator[Served]:
 
 
 @contextmanager
-def fuse(material: Material) -> Iterator[Served]:
-    with FsServer(material.work, FsSettings(filling=_NOTHING_UNASKED)) as server:
+def fs_server(backend: Backend, material: Material) -> Iterator[Served]:
+    settings = FsSettings(backend=backend, filling=_NOTHING_UNASKED)
+    with FsServer(material.work, settings) as server:
         directory = server.attach(material.layer)
         with stacked(directory, material.work) as root:
             yield Served(root, processes=(server.pid,), is_lazy=True)
@@ -84,4 +86,9 @@ def stacked(lower: Path, work: Path) -> Iterator[Path]:
         subprocess.run(["umount", merged], check=True)
 
 
-COLUMNS: Mapping[str, Column] = {"disk": on_disk, "overlayfs": overlayfs, "fuse": fuse}
+COLUMNS: Mapping[str, Column] = {
+    "disk": on_disk,
+    "overlayfs": overlayfs,
+    "fuse": partial(fs_server, Backend.FUSE),
+    "erofs": partial(fs_server, Backend.EROFS),
+}

@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.fs_measures import cpu_seconds, resident_bytes
 from benchmarks.fs_tree import made_layers
 from fs.filling import FillSettings
-from fs.settings import FsSettings
+from fs.settings import Backend, FsSettings
 from tests.fs.fs_server import FsServer
 from tests.real_registry import RealRegistry
 
@@ -14,7 +14,7 @@ _MB = 1e6
 _IDLE_SECONDS = 5.0
 _LAYERS, _FILES_EACH = 30, 1000
 _MANY_FILES = 100_000
-_SETTINGS = FsSettings(filling=FillSettings(prefetch=False, background=False))
+_SETTINGS = FsSettings(backend=Backend.FUSE, filling=FillSettings(prefetch=False, background=False))
 
 
 def measure_daemon(registry: RealRegistry, work: Path) -> dict[str, float]:

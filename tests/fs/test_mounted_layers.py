@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from estargz.codec import Codec
+from fs.cache_usage import CacheSettings
 from fs.filling import FillSettings
-from fs.settings import FsSettings
+from fs.settings import Backend, FsSettings
 from tests.e2e.tree import compare_trees
 from tests.fakes.registry import FakeRegistry
 from tests.fs.converted_layers import (
@@ -78,7 +79,7 @@ def layers(tar: Path, registry: FakeRegistry, work: Path) -> dict[str, Converted
 def filling(work: Path) -> Iterator[FsServer]:
     """A server that completes layers in the background, whoever reads."""
     (work / "filling").mkdir()
-    settings = FsSettings(filling=FillSettings(quiet_seconds=0.0))
+    settings = FsSettings(backend=Backend.FUSE, filling=FillSettings(quiet_seconds=0.0))
     with FsServer(work / "filling", settings) as server:
         yield server
 
@@ -87,7 +88,20 @@ def filling(work: Path) -> Iterator[FsServer]:
 def lazy(work: Path) -> Iterator[FsServer]:
     """A server that fetches what is read."""
     (work / "lazy").mkdir()
-    with FsServer(work / "lazy", FsSettings(filling=NOTHING_UNASKED)) as server:
+    with FsServer(
+        work / "lazy", FsSettings(backend=Backend.FUSE, filling=NOTHING_UNASKED)
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def forgetful(work: Path) -> Iterator[FsServer]:
+    """A server whose cache holds a small part of what is read, and gives up what was read just before."""
+    (work / "forgetful").mkdir()
+    cache = CacheSettings(max_bytes=2_000_000, lease_seconds=0.0, retry_seconds=0.0)
+    with FsServer(
+        work / "forgetful", FsSettings(backend=Backend.FUSE, filling=NOTHING_UNASKED, caching=cache)
+    ) as server:
         yield server
 
 
@@ -130,6 +144,18 @@ def test_many_random_readers_get_the_tars_bytes(
     with dropping_caches():
         read_at_random(tar, directory, readers=16, operations=40)
     assert lazy.status(layers[name]).verify_failures == 0
+
+
+def test_readers_get_the_tars_bytes_also_while_content_is_evicted(
+    layers: dict[str, ConvertedLayer], forgetful: FsServer, tar: Path
+) -> None:
+    directory = forgetful.attach(layers["gzip"])
+    with dropping_caches():
+        read_at_random(tar, directory, readers=16, operations=40)
+    status = forgetful.status(layers["gzip"])
+    assert status.present_bytes < status.content_bytes
+    assert status.fetched_bytes > status.blob_bytes  # some of it more than once
+    assert status.verify_failures == 0
 
 
 def test_a_second_image_with_the_same_layer_costs_no_request(

@@ -23,6 +23,7 @@ class RegistrySetup:
         users: names and passwords, for basic authentication.
         certificate: of the server, with its key: it speaks TLS then.
         client_authority: who must have signed the certificates of clients.
+        storage: another registry's content, which this one has too; None: content of its own.
         upstream: the URL of the registry that this is a pull-through mirror of.
         address: where it listens; a port of 0 is any free one.
     """
@@ -31,6 +32,7 @@ class RegistrySetup:
     users: Mapping[str, str] = field(default_factory=dict)
     certificate: tuple[Path, Path] | None = None
     client_authority: Path | None = None
+    storage: Path | None = None
     upstream: str = ""
     address: str = "127.0.0.1:0"
 
@@ -50,9 +52,9 @@ class RealRegistry:
         token_realm: TokenServer | None = None,
         setup: RegistrySetup | None = None,
     ) -> None:
-        self.storage = tmp_path / "registry-storage"
-        self._config = tmp_path / "registry.json"
         self._setup = setup or RegistrySetup(token_realm=token_realm)
+        self.storage = self._setup.storage or tmp_path / "registry-storage"
+        self._config = tmp_path / "registry.json"
         self._config.write_text(json.dumps(self._settings(self._setup, tmp_path)))
         self._process: LoggedProcess | None = None
         self.host = ""
@@ -81,6 +83,11 @@ class RealRegistry:
     ) -> None:
         if self._process is not None:
             self._stop(self._process)
+
+    @property
+    def address(self) -> str:
+        """Where it was told to listen."""
+        return self._setup.address
 
     def lines(self) -> list[str]:
         """The log so far, access log included."""

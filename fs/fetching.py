@@ -173,7 +173,8 @@ class Fetcher:
         distance = self._settings.join_distance(self._blob.link.bytes_in_flight)
         for request in self._fills:
             is_near = request.position <= member.start and member.end - request.position <= distance
-            if is_near and member.end <= request.end and number in request.numbers:
+            # One without a slot may be waiting for those that stand aside for this reader.
+            if is_near and request.has_slot and number in request.numbers:
                 self._flights[number] = Flight(number)
                 request.board(self._flights[number])
                 return True
@@ -225,6 +226,7 @@ class Fetcher:
                 self._node.slots.slot(image, request.priority, size),
                 trio.open_nursery() as landings,
             ):
+                request.has_slot = True
                 await self._receive(request, landings, quiet_seconds)
         except Exception as error:  # noqa: BLE001 - it is handed to those who wait; here it would end the server
             cause = _first_cause(error)

@@ -35,6 +35,7 @@ class Request:
         start: the blob offset where it begins.
         end: the blob offset where it ends.
         priority: for whom it was made.
+        has_slot: whether it is under way, and not waiting for others to end.
         position: how far it has come, as a blob offset.
         waiting: the flights whose bytes have not come, of members that somebody waits for, or that are next.
         landing: the flights whose bytes have come, but are not in the store yet.
@@ -45,6 +46,7 @@ class Request:
     start: int
     end: int
     priority: Priority
+    has_slot: bool = False
     position: int = 0
     waiting: dict[int, Flight] = field(default_factory=dict)
     landing: dict[int, Flight] = field(default_factory=dict)

@@ -81,6 +81,7 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
             directories,
             fetching=told.fetching,
             filling=told.filling,
+            slots=told.slots,
             caching=told.caching,
         ) as layers,
         mounted(LayerOperations(layers), settings.mountpoint),

@@ -16,6 +16,7 @@ from fs.errors import SettingsError
 from fs.filling import FillSettings
 from fs.log import LogLevel
 from fs.request_planning import FetchSettings
+from fs.request_slots import SlotSettings
 from registry.settings import ClientSettings
 
 _MODE = 0o600  # settings of registries may hold secrets, in headers
@@ -42,6 +43,7 @@ class FsSettings:
         log_level: least level that is logged.
         filling: what is fetched unasked.
         fetching: how requests are traded against bytes.
+        slots: how many requests may be under way at a time; read at start only.
         caching: how much is kept.
         registry: how registries are spoken to.
     """
@@ -50,6 +52,7 @@ class FsSettings:
     log_level: LogLevel = LogLevel.INFO
     filling: FillSettings = field(default_factory=FillSettings)
     fetching: FetchSettings = field(default_factory=FetchSettings)
+    slots: SlotSettings = field(default_factory=SlotSettings)
     caching: CacheSettings = field(default_factory=CacheSettings)
     registry: ClientSettings = field(default_factory=ClientSettings)
 

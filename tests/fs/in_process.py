@@ -11,6 +11,7 @@ from fs.layer import Layer, LayerSource
 from fs.layer_directory import LayerDirectories
 from fs.layers import LayerTable
 from fs.request_planning import FetchSettings
+from fs.request_slots import SlotSettings
 from registry.client import ClientSettings, RegistryClient
 from registry.host_settings import HostSettings
 from registry.reference import Reference
@@ -31,12 +32,18 @@ async def layer_table(
     filling: FillSettings = NOTHING_UNASKED,
     fetching: FetchSettings | None = None,
     caching: CacheSettings = UNBOUNDED,
+    slots: SlotSettings | None = None,
     client_settings: ClientSettings = QUICK,
 ) -> AsyncIterator[LayerTable]:
     async with (
         RegistryClient(client_settings) as client,
         LayerTable(
-            client, LayerDirectories(root), filling=filling, fetching=fetching, caching=caching
+            client,
+            LayerDirectories(root),
+            filling=filling,
+            fetching=fetching,
+            caching=caching,
+            slots=slots,
         ) as table,
     ):
         yield table

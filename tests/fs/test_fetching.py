@@ -16,6 +16,7 @@ from fs.filling import FillSettings
 from fs.inodes import ROOT
 from fs.layer import LayerSource
 from fs.request_planning import FetchSettings
+from fs.request_slots import SlotSettings
 from tests.fakes.registry import FakeRegistry, Fault
 from tests.fs.in_process import CONTENT, QUICK, layer_table, mirrored, push, read_file
 from tests.fs.layers_by_hand import HandmadeBlob
@@ -187,6 +188,27 @@ async def test_a_reader_takes_part_in_an_open_request_that_will_soon_bring_what_
             assert data == content[150_000:150_010]
             assert not layer.store.is_complete
         assert fake.count("blob") == 2
+
+
+async def test_a_reader_does_not_wait_for_a_request_that_has_no_slot(
+    fake: FakeRegistry, tmp_path: Path
+) -> None:
+    source, content = large_source(fake, size=300_000, chunk_bytes=100_000)
+    async with layer_table(tmp_path, slots=SlotSettings(total=2, per_image=2)) as table:
+        layer = await table.attach(source)
+        async with trio.open_nursery() as nursery:
+            with table._node.gate.demand():  # the first request stands aside, and keeps its slot
+                for numbers in ([0], [1, 2]):
+                    bring = layer.fetcher.bring
+                    nursery.start_soon(
+                        partial(bring, numbers, Priority.PREFETCH, quiet_seconds=0.0)
+                    )
+                    await trio.testing.wait_all_tasks_blocked(0.02)
+                index = layer.image.inodes.lookup(ROOT, b"file")
+                with trio.fail_after(10):
+                    data = await layer.read(index, offset=150_000, size=10)
+                assert data == content[150_000:150_010]
+        assert layer.store.is_complete
 
 
 async def test_a_reader_overtakes_an_open_request_that_is_far_from_what_it_needs(

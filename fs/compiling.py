@@ -148,10 +148,9 @@ class _Compiler:
 
     def _set_xattrs(self, index: int, entry: TocEntry) -> None:
         # As when containerd unpacks: an image may not set what is the administrator's, overlayfs's marks above all.
-        names = (name for name in entry.xattrs if not name.startswith(_TRUSTED))
-        xattrs = {name.encode(): entry.xattrs[name] for name in names}
-        if xattrs:
-            self._inodes.set_xattrs(index, xattrs)
+        if entry.xattrs:
+            names = (name for name in entry.xattrs if not name.startswith(_TRUSTED))
+            self._inodes.set_xattrs(index, {name.encode(): entry.xattrs[name] for name in names})
 
     def _enter(self, directory: int, name: bytes, attributes: Attributes) -> int:
         """Adds an inode and its name."""

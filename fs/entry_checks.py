@@ -62,7 +62,7 @@ def base_name(name: str, limits: TocLimits) -> tuple[str, bytes] | None:
 
 
 def parse_attributes(entry: TocEntry, limits: TocLimits) -> Attributes:
-    """What ``stat`` will tell of an entry's inode.
+    """What ``stat`` will tell of an entry's inode; a symbolic link's size comes with its target.
 
     Raises:
         TocError: a number is out of range, or the time is none.
@@ -76,12 +76,11 @@ def parse_attributes(entry: TocEntry, limits: TocLimits) -> Attributes:
         if not (0 <= entry.dev_major < _MAJORS and 0 <= entry.dev_minor < _MINORS):
             raise TocError(entry.name, f"device {entry.dev_major}:{entry.dev_minor}")
         rdev = os.makedev(entry.dev_major, entry.dev_minor)
-    size = {"reg": entry.size, "symlink": len(entry.link_name.encode())}.get(entry.type, 0)
     return Attributes(
         mode=TYPE_BITS[entry.type] | (entry.mode & 0o7777),
         uid=entry.uid,
         gid=entry.gid,
-        size=size,
+        size=entry.size if entry.type == "reg" else 0,
         mtime_ns=parse_mtime_ns(entry),
         rdev=rdev,
     )

@@ -78,15 +78,15 @@ class LayerOpener:
             RegistryError: its TOC had to be fetched again and could not be.
             OSError: the disk is full or broken.
         """
-        record = await trio.to_thread.run_sync(self._load_record, digest)
-        if record is None:
+        loaded = await trio.to_thread.run_sync(self._load, digest)
+        if loaded is None:
             return None
-        image = await trio.to_thread.run_sync(self._load_image, digest, record)
+        record, parts = loaded
         blob = self.blob(Reference.parse(record.reference), digest)
-        if image is None:
+        if parts is None:
             found = await blob.find_toc()
-            image = await trio.to_thread.run_sync(self._repair, digest, record, found)
-        store = await trio.to_thread.run_sync(self._open_store, digest, image)
+            parts = await trio.to_thread.run_sync(self._repair, digest, record, found)
+        image, store = parts
         return OpenedLayer(record, image, store, blob, store.last_use)
 
     async def open_new(
@@ -117,6 +117,18 @@ class LayerOpener:
         image, store = await trio.to_thread.run_sync(compile_and_keep)
         return OpenedLayer(record, image, store, blob, time.time())
 
+    def _load(
+        self, digest: Digest
+    ) -> tuple[LayerRecord, tuple[LayerImage, ChunkStore] | None] | None:
+        """What is on disk of a layer, in one go; without image and store if the TOC is needed and damaged."""
+        record = self._load_record(digest)
+        if record is None:
+            return None
+        image = self._load_image(digest, record)
+        if image is None:
+            return record, None
+        return record, (image, self._open_store(digest, image))
+
     def _load_record(self, digest: Digest) -> LayerRecord | None:
         if not self._directories.exists(digest):
             return None
@@ -140,10 +152,13 @@ class LayerOpener:
             return None
         return self._compile_again(digest, record, raw_toc)
 
-    def _repair(self, digest: Digest, record: LayerRecord, found: FoundToc) -> LayerImage:
+    def _repair(
+        self, digest: Digest, record: LayerRecord, found: FoundToc
+    ) -> tuple[LayerImage, ChunkStore]:
         raw_toc = extract_toc(found, expected=Digest.parse(record.toc_digest))
         self._directories.replace_toc(digest, raw_toc)
-        return self._compile_again(digest, record, raw_toc)
+        image = self._compile_again(digest, record, raw_toc)
+        return image, self._open_store(digest, image)
 
     def _compile_again(self, digest: Digest, record: LayerRecord, raw_toc: bytes) -> LayerImage:
         self._directories.replace_image(digest, record, _compile(raw_toc, record))

@@ -60,9 +60,10 @@ class SharedContent:
     async def bring_all(self) -> None:
         """Finds what is shared, and copies all of it."""
         try:
-            self._pending = await trio.to_thread.run_sync(
-                find_shared, self._chunks, self._donors, abandon_on_cancel=True
-            )
+            if self._donors:
+                self._pending = await trio.to_thread.run_sync(
+                    find_shared, self._chunks, self._donors, abandon_on_cancel=True
+                )
         finally:
             self._donors = ()
             self._found.set()

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from fs.settings import write_settings
@@ -38,6 +39,9 @@ _log = logging.getLogger(__name__)
 # Each waits at most for one layer to be opened; containerd asks for few at a time.
 _THREADS = 64
 _STOP_SECONDS = 20.0
+# What user_namespaces(7) says of the first one: from 0, to 0, all there are.
+_ALL_USERS = ["0", "0", "4294967295"]
+_UID_MAP = Path("/proc/self/uid_map")
 
 
 def serve(settings: ServeSettings, read: Callable[[], ServeSettings]) -> int:
@@ -173,6 +177,11 @@ def _wait_until_gone(process: Process) -> None:
 def _check_privileges() -> None:
     if os.geteuid() != 0:
         raise StartupError("mounting needs root", "run this command as root")
+    # There overlayfs reads other attributes of directories that hide what is below them than layers have.
+    if _UID_MAP.read_text().split() != _ALL_USERS:
+        raise StartupError(
+            "this is root of a user namespace only", "run this command as root of the machine"
+        )
 
 
 def _fs_process_settings(settings: ServeSettings) -> FsProcessSettings:

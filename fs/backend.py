@@ -85,12 +85,15 @@ async def _serving(
 
 def _choose(backend: Backend, root: Path) -> Access | None:
     """How the kernel shows layers; None if this process does."""
-    if backend is not Backend.EROFS:
+    if backend is Backend.FUSE:
         return None
     found = probe(root)
     if isinstance(found, Access):
         _log.info("layers are shown by EROFS", extra={"fields": {"images": found.value}})
         return found
+    if backend is Backend.AUTO:
+        _log.warning("layers are shown by FUSE", extra={"fields": {"reason": found}})
+        return None
     raise StartError(f'backend erofs cannot be used here: {found}; set backend = "fuse"')
 
 

@@ -21,6 +21,7 @@ from snapshotter.directories import SnapshotDirectories
 from snapshotter.errors import ConfigError, FsServerError, StartupError
 from snapshotter.fs_client import FsClient
 from snapshotter.fs_process import FsProcess, FsProcessSettings
+from snapshotter.fs_watch import kept_running
 from snapshotter.grpc_server import serving_alone, serving_containerd
 from snapshotter.lazy_layers import LazyLayers
 from snapshotter.measured_layers import MeasuredLayerServer
@@ -66,6 +67,7 @@ def serve(settings: ServeSettings, read: Callable[[], ServeSettings]) -> int:
         fs_process = FsProcess(_fs_process_settings(settings))
         if not fs_process.ensure_running():
             _reload_fs_server(settings)
+        stack.enter_context(kept_running(fs_process, settings.fs_socket))
         _serve_all(settings, fs_process, stack)
         _log.info("serving", extra={"fields": {"address": str(settings.address)}})
         notify("READY=1")

@@ -56,6 +56,13 @@ class Process:
         poller.register(self._descriptor, select.POLLIN)
         return bool(poller.poll(timeout_seconds * 1000))
 
+    def wait_unless(self, woken: int) -> bool:
+        """Waits for its end, or until there is something to read on a descriptor; tells whether it has ended."""
+        poller = select.poll()
+        for descriptor in (self._descriptor, woken):
+            poller.register(descriptor, select.POLLIN)
+        return self._descriptor in dict(poller.poll())
+
 
 def _listener_pid(path: Path) -> int | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as connection:

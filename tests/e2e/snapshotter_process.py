@@ -109,6 +109,14 @@ class Snapshotter:
         except grpc.RpcError as error:
             raise ProcessFailedError(f"{error}\n{self._process.tail()}") from error
 
+    def run(self, *words: str | Path) -> str:
+        """Run a `pyestargz` command that looks at this daemon and return its stdout.
+
+        Raises:
+            CommandFailedError: It did not succeed.
+        """
+        return run_cli(*words, "--address", self.socket, "--root", self.root)
+
     def kill(self) -> None:
         """Kill the daemon (SIGKILL); what it started goes on."""
         self.process.kill()

@@ -11,6 +11,7 @@ from tests.e2e.ctr import Ctr
 from tests.e2e.image_views import mounted_image
 from tests.e2e.published_image import PublishedImage
 from tests.e2e.registry_log import Access
+from tests.e2e.snapshotter_process import Snapshotter
 from tests.e2e.tree import compare_trees
 
 pytestmark = [
@@ -21,7 +22,6 @@ pytestmark = [
 ]
 
 _PRINT = ["python3", "-c", "print(1)"]
-_STATE_FILES = ["sh", "-c", "cat /.stargz-snapshotter/*.json"]
 
 
 def _assert_no_layer_was_downloaded(
@@ -33,14 +33,18 @@ def _assert_no_layer_was_downloaded(
     assert layers.isdisjoint(access.path.rpartition("/")[2] for access in downloaded)
 
 
-def _summarize(image: PublishedImage, states: str, accesses: list[Access]) -> tuple[int, int, str]:
-    layers = [json.loads(line) for line in states.splitlines()]
-    assert {layer["digest"] for layer in layers} == set(image.layer_digests)
-    assert sum(layer["size"] for layer in layers) == image.layer_bytes
-    stated = sum(layer["fetchedSize"] for layer in layers)
+def _summarize(
+    image: PublishedImage, snapshotter: Snapshotter, accesses: list[Access]
+) -> tuple[int, int, str]:
+    document = json.loads(snapshotter.run("status", "--json", image.name))
+    (status,) = document["images"]
+    assert {layer["digest"] for layer in status["layers"]} == set(image.layer_digests)
+    assert status["lazy"]
+    assert status["blobBytes"] == image.layer_bytes
+    stated = status["fetchedBytes"]
     ours = [access for access in accesses if access.is_blob_read and not access.is_containerd]
     sent = sum(access.size for access in ours)
-    text = f"{sent:,} bytes of {image.layer_bytes:,} in {len(ours)} requests ({stated:,} by the state files)"
+    text = f"{sent:,} bytes of {image.layer_bytes:,} in {len(ours)} requests ({stated:,} by status)"
     return stated, sent, text
 
 
@@ -56,10 +60,9 @@ def test_pulled_by_cri_it_runs_without_its_layers(
     container = node.cri.run_container(node.cri.run_pod(), lazy_name, ["sleep", "1000"])
     result = node.cri.exec(container, _PRINT)
     assert (result.stdout, result.exit_code) == ("1\n", 0), result.stderr
-    states = node.cri.exec(container, _STATE_FILES).stdout
     accesses = new_accesses()
     _assert_no_layer_was_downloaded(image, node.pod_ctr, accesses)
-    stated, sent, text = _summarize(image, states, accesses)
+    stated, sent, text = _summarize(image, node.snapshotter, accesses)
     report(f"CRI pull, pod, python3 -c 'print(1)': {text}")
     assert 0 < stated <= sent * 1.05
     assert sent < image.layer_bytes / 2
@@ -75,10 +78,9 @@ def test_pulled_by_ctr_remote_it_runs_without_its_layers(
     new_accesses()
     node.ctr.rpull(lazy_name)
     assert node.ctr.run(lazy_name, _PRINT, snapshotter="stargz") == "1\n"
-    states = node.ctr.run(lazy_name, _STATE_FILES, snapshotter="stargz")
     accesses = new_accesses()
     _assert_no_layer_was_downloaded(image, node.ctr, accesses)
-    _, sent, text = _summarize(image, states, accesses)
+    _, sent, text = _summarize(image, node.snapshotter, accesses)
     report(f"rpull, python3 -c 'print(1)' by ctr run: {text}")
     assert sent < image.layer_bytes / 2
 

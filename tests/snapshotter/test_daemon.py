@@ -55,7 +55,7 @@ def test_ending_the_daemon_leaves_everything_mounted(home: Home) -> None:
     assert not home.address.exists()
     mounts = mounts_under(home.directory)
     assert is_listening(home.root / "fs.sock")
-    assert len(mounts) == 1
+    assert home.root / "stargz" / "mnt" in mounts
     with home.serving(), home.snapshots() as snapshots:
         assert snapshots.stat("active") == before
         assert mounts_under(home.directory) == mounts

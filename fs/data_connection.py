@@ -14,9 +14,22 @@ import msgspec
 from fs import keeper
 from fs.fuse_protocol import Negotiated
 from fs.keeper import Kept
+from fs.layer_image import LAYOUT_VERSION
 from fs.mounting import mount_fuse, mounts_at, unmount_lazily
 
 _log = logging.getLogger(__name__)
+
+
+class _State(msgspec.Struct):
+    """What the keeper is told beside the descriptor; older and newer versions of this program read it.
+
+    Attributes:
+        negotiated: what the kernel agreed to.
+        layout: how the files are laid out that mounts were made on.
+    """
+
+    negotiated: Negotiated
+    layout: int = LAYOUT_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +55,11 @@ def connect(root: Path) -> DataConnection:
     mountpoint = data_mountpoint(root)
     kept = keeper.kept(_keeper_socket(root))
     if kept is not None:
-        negotiated = msgspec.json.decode(kept.state, type=Negotiated)
-        # Without a repetition, what the former process read and did not answer would wait for ever.
-        if negotiated.can_resend and mounts_at(mountpoint):
+        state = msgspec.json.decode(kept.state, type=_State)
+        if _can_be_served(state) and mounts_at(mountpoint):
             _log.info("connection of the data server taken over")
-            return DataConnection(kept.descriptor, negotiated)
+            return DataConnection(kept.descriptor, state.negotiated)
+        _log.warning("connection of the data server cannot be taken over: readers fail")
         os.close(kept.descriptor)
     disconnect(root)
     mountpoint.mkdir(mode=0o700, exist_ok=True)
@@ -62,7 +75,7 @@ def let_keep(root: Path, connection: DataConnection, negotiated: Negotiated) -> 
     """
     path = _keeper_socket(root)
     keeper.start(path)
-    keeper.keep(path, Kept(connection.descriptor, msgspec.json.encode(negotiated)))
+    keeper.keep(path, Kept(connection.descriptor, msgspec.json.encode(_State(negotiated))))
 
 
 def disconnect(root: Path) -> None:
@@ -78,6 +91,11 @@ def disconnect(root: Path) -> None:
 def data_mountpoint(root: Path) -> Path:
     """Where the data server's files are."""
     return root / "data"
+
+
+def _can_be_served(state: _State) -> bool:
+    # Without a repetition, what the former process read and did not answer would wait for ever.
+    return state.negotiated.can_resend and state.layout == LAYOUT_VERSION
 
 
 def _keeper_socket(root: Path) -> Path:

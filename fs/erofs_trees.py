@@ -28,6 +28,7 @@ from fs.errors import FsError, MountError, UnrepresentableError
 from fs.kernel_pins import pin_for_kernel
 from fs.layer import Layer
 from fs.layer_directory import LayerDirectories
+from fs.layer_image import LAYOUT_VERSION
 from fs.layer_trees import LayerTrees
 from fs.layers import LayerTable
 from fs.mounting import mountpoints_below, unmount_lazily
@@ -35,8 +36,8 @@ from registry.digest import Digest
 from registry.errors import ContentError
 
 _log = logging.getLogger(__name__)
-# The number changes when an image would: one that was written before is not used any more then.
-METADATA_NAME = "meta-1.erofs"
+# The numbers change when an image would: one that was written before is not used any more then.
+METADATA_NAME = f"meta-{LAYOUT_VERSION}-1.erofs"
 _UUID_BYTES = 16
 _LINKS = "trees"
 _PLACES = {Content.SERVED: "erofs", Content.LOCAL: "local"}

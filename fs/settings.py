@@ -26,7 +26,8 @@ _MAX_BYTES = 16 << 20
 class Backend(enum.StrEnum):
     """Who shows layers to containers.
 
-    ``erofs`` is the kernel, which asks for missing content only; ``fuse`` is the fs server. ``auto`` takes what is proven.
+    ``erofs`` is the kernel, which asks for missing content only; ``fuse`` is the fs server. ``auto`` takes the kernel
+    where it can show them.
     """
 
     AUTO = "auto"

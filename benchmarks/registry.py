@@ -10,31 +10,23 @@ emulated network, and at least 0.5 on the bare loopback. The last table is curl 
 import argparse
 import contextlib
 import json
-import os
-import random
-import resource
 import statistics
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import trio
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import describe
 from benchmarks.network import EmulatedNetwork, NetworkProfile
+from benchmarks.registry_clients import Blob, Timing, read_by_curl, read_by_us
 from fs.heap import keep_freed_memory
-from registry.client import ClientSettings, RegistryClient
-from registry.digest import Digest
-from registry.reference import Repository
 from tests.authority import Authority
 from tests.nginx import Nginx
 
-BLOB_BYTES = 128 << 20
+BLOB_MEBIBYTES = 128
 SIZES = (4 << 10, 64 << 10, 1 << 20)
 CONCURRENCIES = (1, 4, 16)
 LOOPBACK = "loopback"
@@ -47,17 +39,7 @@ NETWORKS: dict[str, NetworkProfile | None] = {
     },
 }
 _BUDGETED_BYTES = 1 << 20
-_REPOSITORY = "bench/image"
 _MAX_RANGES = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """What one client took for some ranges: wall clock and its own CPU."""
-
-    ranges: int
-    seconds: float
-    cpu_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,86 +67,6 @@ class Row:
         return self.ours_per_second * self.range_bytes / 1e6
 
 
-class Blob:
-    """A blob of random bytes in a directory that nginx serves as a registry would."""
-
-    def __init__(self, directory: Path) -> None:
-        data = os.urandom(1 << 20) * (BLOB_BYTES >> 20)
-        self.digest = Digest.of(data)
-        self.path = f"/v2/{_REPOSITORY}/blobs/{self.digest}"
-        file = directory / self.path.removeprefix("/")
-        file.parent.mkdir(parents=True)
-        file.write_bytes(data)
-
-
-def choose_ranges(size: int, count: int, *, seed: int) -> list[tuple[int, int]]:
-    """Starts and lengths, at random but the same for everybody."""
-    chance = random.Random(seed)  # noqa: S311 - picks places, hides nothing
-    return [(chance.randrange(BLOB_BYTES - size), size) for _ in range(count)]
-
-
-def read_by_us(
-    host: str, digest: Digest, ranges: Sequence[tuple[int, int]], concurrency: int
-) -> Timing:
-    """The ranges by a client of ours, connections and all."""
-
-    async def read() -> Timing:
-        repository = Repository(host, _REPOSITORY)
-        left = iter(ranges)
-        began, cpu = time.perf_counter(), time.process_time()
-
-        async def read_some(client: RegistryClient) -> None:
-            for start, length in left:
-                async with client.stream_range(
-                    repository, digest, start=start, length=length
-                ) as pieces:
-                    async for _ in pieces:
-                        pass
-
-        async with RegistryClient(ClientSettings()) as client, trio.open_nursery() as nursery:
-            for _ in range(concurrency):
-                nursery.start_soon(read_some, client)
-        return Timing(len(ranges), time.perf_counter() - began, time.process_time() - cpu)
-
-    return trio.run(read)
-
-
-def read_by_curl(
-    url: str,
-    ranges: Sequence[tuple[int, int]],
-    concurrency: int,
-    *,
-    options: Sequence[str] = ("http1.1",),
-) -> Timing:
-    """The same ranges by one curl process, its start not counted."""
-    with tempfile.NamedTemporaryFile("w", suffix=".curlrc") as config:
-        # An option is for the one transfer it stands with.
-        also = "\n".join(options)
-        config.write(
-            "next\n".join(
-                f'url = "{url}"\nrange = "{start}-{start + length - 1}"\noutput = "/dev/null"\n{also}\n'
-                for start, length in ranges
-            )
-        )
-        config.flush()
-        command = ["curl", "--disable", "--fail-early", "--config", config.name]
-        if concurrency > 1:
-            command += ["--parallel", "--parallel-immediate", "--parallel-max", str(concurrency)]
-        start_seconds = _seconds_of(["curl", "--disable", "--version"])
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds = _seconds_of(command)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
-    return Timing(len(ranges), max(seconds - start_seconds, 1e-6), cpu)
-
-
-def _seconds_of(command: Sequence[str]) -> float:
-    began = time.perf_counter()
-    silence = subprocess.DEVNULL
-    subprocess.run(command, check=True, stdout=silence, stderr=silence, timeout=120)
-    return time.perf_counter() - began
-
-
 def measure(network: str, host: str, blob: Blob, *, rounds: int, seconds: float) -> Iterator[Row]:
     """All sizes and concurrencies on one network."""
     profile = NETWORKS[network]
@@ -173,7 +75,7 @@ def measure(network: str, host: str, blob: Blob, *, rounds: int, seconds: float)
             count = _count_for(profile, size, concurrency, seconds)
             ours, curls = [], []
             for round_ in range(rounds):
-                ranges = choose_ranges(size, count, seed=round_)
+                ranges = blob.choose_ranges(size, count, seed=round_)
                 ours.append(read_by_us(host, blob.digest, ranges, concurrency))
                 curls.append(read_by_curl(f"http://{host}{blob.path}", ranges, concurrency))
             yield _row(network, size, concurrency, ours, curls)
@@ -221,7 +123,7 @@ def compare_http_versions(
             for concurrency in CONCURRENCIES:
                 rates: dict[str, list[float]] = {"1.1": [], "2": []}
                 for round_ in range(rounds):
-                    ranges = choose_ranges(
+                    ranges = blob.choose_ranges(
                         size, int(max(500, 5e7 / size) * seconds / 2), seed=round_
                     )
                     for version, option in (("1.1", "http1.1"), ("2", "http2")):
@@ -281,7 +183,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         directory.chmod(0o755)
-        blob = Blob(directory)
+        blob = Blob(directory, pieces=BLOB_MEBIBYTES)
         pace = {"rounds": options.rounds, "seconds": options.seconds}
         with Nginx(directory / "nginx", f"root {directory};") as nginx:
             for network in options.networks.split(","):

@@ -32,6 +32,10 @@ class DemandGate:
             if self._waiting == 0:
                 self._nobody_waits.set()
 
+    def expect_demand(self) -> None:
+        """Somebody will soon read: counts as a reader that was here just now."""
+        self._last_demand = trio.current_time()
+
     async def wait_quiet(self, seconds: float) -> None:
         """Returns when nobody waits, and nobody has for that long: who reads now will soon read more."""
         while True:

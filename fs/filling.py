@@ -2,7 +2,8 @@
 
 *Prefetch* brings what the image's landmark says a container will read first, as soon as the layer is attached, in
 requests that begin small. *Background* then brings the rest in blob order, so that the network is not needed any more.
-Both stand aside, between two members, while a reader waits; background also for a moment afterwards.
+Both stand aside, between two members, while a reader waits; background also for a moment afterwards, and after a layer was
+attached: a container is about to start, and would miss the processor more than the content that comes by chance.
 """
 
 import logging
@@ -29,7 +30,7 @@ class FillSettings:
         prefetch: whether landmarks, or the prefetch size where a layer has none, are followed.
         prefetch_bytes: how much of a layer without a landmark is prefetched.
         background: whether layers are completed.
-        quiet_seconds: how long no reader may have waited before background goes on.
+        quiet_seconds: how long no reader may have waited, and no layer have come, before background goes on.
         first_request_bytes: how large the first request is; each further one is twice as large.
         max_request_bytes: the largest request. A reader need not wait for its end: it takes part, or overtakes.
         layers_at_once: how many layers are completed at a time.
@@ -38,7 +39,7 @@ class FillSettings:
     prefetch: bool = True
     prefetch_bytes: int = 0
     background: bool = True
-    quiet_seconds: float = 0.5
+    quiet_seconds: float = 2.0
     first_request_bytes: int = 256 << 10
     max_request_bytes: int = 64 << 20
     layers_at_once: int = 2

@@ -128,6 +128,7 @@ class LayerTable:
                 )
             layer.blob.reference = source.reference
             layer.last_used = time.time()
+            self._node.gate.expect_demand()
             return layer
 
     async def find(self, name: bytes) -> Layer:

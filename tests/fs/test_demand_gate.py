@@ -40,3 +40,13 @@ async def test_prefetch_goes_on_at_once(autojump_clock: MockClock) -> None:
     await gate.wait_quiet(0)
     assert trio.current_time() == 10
     assert repr(gate) == "<DemandGate 0 waiting>"
+
+
+async def test_who_will_soon_read_is_waited_for(autojump_clock: MockClock) -> None:
+    gate = DemandGate()
+    await trio.sleep(1)
+    gate.expect_demand()
+    await gate.wait_quiet(0)
+    assert trio.current_time() == 1
+    await gate.wait_quiet(2)
+    assert trio.current_time() == 3

@@ -68,6 +68,17 @@ async def test_prefetch_follows_the_landmark_and_else_the_size(
         assert layer.store.statistics().present_bytes == present
 
 
+async def test_background_leaves_the_start_of_a_container_alone(
+    fake: FakeRegistry, tmp_path: Path
+) -> None:
+    async with layer_table(tmp_path, filling=FillSettings(quiet_seconds=3600.0)) as table:
+        layer = await table.attach(layer_with(PREFETCH_LANDMARK, fake))
+        with trio.fail_after(20):
+            await layer.prefetched.wait()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert layer.store.statistics().present_bytes == len(FIRST)
+
+
 async def test_what_the_image_asks_for_counts_more_than_the_settings(
     fake: FakeRegistry, tmp_path: Path
 ) -> None:

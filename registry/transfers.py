@@ -121,12 +121,14 @@ class Transfers:
         body_bytes: int | None = None,
     ) -> Transfer:
         """Starts a request; ``body_bytes`` says how long the body is that ``Transfer.send`` will send, None that there is none."""
-        easy = self._idle[route].pop() if method == "GET" and self._idle.get(route) else None
-        if easy is None:
+        is_plain = method == "GET" and body_bytes is None
+        if is_plain and self._idle.get(route):
+            easy = self._idle[route].pop()
+        else:
             easy = pycurl.Curl()
             _set_route(easy, route, self._machine)
         end: Callable[[pycurl.Curl], None] = partial(self._end_for_reuse, route)
-        if method != "GET":
+        if not is_plain:
             end = self._end
             _set_method(easy, method, body_bytes)
         transfer = Transfer(easy, end, silence_seconds=route.silence_seconds)
@@ -222,14 +224,19 @@ class Transfers:
     def _watch(self, wanted: int, fd: int, _multi: pycurl.CurlMulti, _data: object) -> None:
         """For libcurl: which socket it waits for, and for what."""
         if wanted == pycurl.POLL_REMOVE:
-            if fd in self._watched:
-                self._watched.remove(fd)
+            self._watched.discard(fd)
+            with contextlib.suppress(OSError):  # it may be closed already, and then is in no set
                 self._epoll.unregister(fd)
-        elif fd in self._watched:
-            self._epoll.modify(fd, _EPOLL_EVENTS[wanted])
-        else:
-            self._watched.add(fd)
-            self._epoll.register(fd, _EPOLL_EVENTS[wanted])
+            return
+        events = _EPOLL_EVENTS[wanted]
+        try:
+            if fd in self._watched:
+                self._epoll.modify(fd, events)
+                return
+        except FileNotFoundError:
+            pass  # another socket of the same number
+        self._watched.add(fd)
+        self._epoll.register(fd, events)
 
     def _set_timer(self, milliseconds: int) -> None:
         """For libcurl: until when it waits; negative: for sockets alone."""

@@ -126,6 +126,11 @@ async def test_a_server_that_stays_silent(transfers, fake):
     assert caught.value.problem is Problem.SILENT
 
 
+async def test_names_are_looked_up(transfers, fake):
+    url = _url(fake).replace("127.0.0.1", "localhost")
+    assert await _read(transfers.start("GET", url, {}, ROUTE)) == DATA
+
+
 async def test_nobody_there(transfers):
     with FakeRegistry() as gone:
         url = f"http://{gone.host}/"

@@ -10,9 +10,7 @@ lasts, what is *leaving* is not taken back, so no hole is ever punched under a b
 Bits belong to the trio thread; ``write``, ``save``, ``punch`` and ``read_present`` run in any.
 """
 
-import itertools
 import os
-import threading
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,21 +21,11 @@ from estargz.errors import DigestMismatchError
 from estargz.verify import VerifiedChunk
 from fs.cache_usage import CacheUsage
 from fs.chunk_table import ChunkTable
-from fs.durable_files import copy_range, punch_hole, replace_durably, sync_directory, write_at
-from fs.errors import LayerStateError
+from fs.durable_files import copy_range, punch_hole, write_at
 from fs.kernel_pins import is_pinned_for_kernel
-from fs.packed_file import map_packed
-from fs.present_chunks import (
-    PRESENT_MAGIC,
-    PRESENT_SECTIONS,
-    PRESENT_VERSION,
-    PresentChunks,
-    block_bytes,
-    disk_ranges,
-)
+from fs.present_chunks import block_bytes, disk_ranges
+from fs.present_file import DATA_NAME, PresentFile, Progress
 
-DATA_NAME = "data"
-PRESENT_NAME = "present"
 _UNLIMITED = 1 << 62
 # What is evicted in one step: the trio thread has other things to do.
 _MAX_LEAVING = 5000
@@ -52,14 +40,6 @@ class StoreStatistics:
     disk_bytes: int
     chunks: int
     present_chunks: int
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What ``present`` should hold; a later one has a higher number."""
-
-    number: int
-    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +81,8 @@ class ChunkStore:
         self._written: set[int] = set()
         self._evictions = 0
         self._pins = 0
-        self._saving = threading.Lock()
-        self._progress_taken = itertools.count(1)
-        self._progress_saved = 0
-        self._present = self._load_present(data_bytes)
+        self._file = PresentFile(directory)
+        self._present = self._file.load(chunks, data_bytes=data_bytes)
         self._fd = os.open(directory / DATA_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         # Whoever still reads holds the store, so collecting it is the right time to close.
         self._close = weakref.finalize(self, os.close, self._fd)
@@ -118,28 +96,6 @@ class ChunkStore:
 
     def __repr__(self) -> str:
         return f"<ChunkStore {self._directory.name} {self._present.count}/{len(self._chunks)}>"
-
-    def _load_present(self, data_bytes: int) -> PresentChunks:
-        """What is here according to the disk; bits that cannot be believed are gone for good before anything is written."""
-        path, data = self._directory / PRESENT_NAME, self._directory / DATA_NAME
-        try:
-            sections = map_packed(
-                path,
-                magic=PRESENT_MAGIC,
-                version=PRESENT_VERSION,
-                source=self._chunks.layout,
-                sections=PRESENT_SECTIONS,
-            )
-            if data.stat().st_size == data_bytes:
-                return PresentChunks(self._chunks, [bytes(section) for section in sections])
-        except (LayerStateError, FileNotFoundError):
-            pass
-        path.unlink(missing_ok=True)
-        # Not emptied: the kernel may have mounted it, and what is shown to containers must not change.
-        data.unlink(missing_ok=True)
-        data.touch(mode=0o600)
-        sync_directory(self._directory)
-        return PresentChunks(self._chunks)
 
     @property
     def is_empty(self) -> bool:
@@ -272,24 +228,16 @@ class ChunkStore:
 
     def _take_progress(self) -> Progress:
         self._unsaved = False
-        return Progress(next(self._progress_taken), self._present.dump())
+        return self._file.next_progress(self._present)
 
     def save(self, progress: Progress) -> None:
         """Makes the content durable, then the bits that tell of it.
 
         Raises:
-            OSError: the disk is full or broken; what was durable before still is.
+            OSError: the disk is full or broken; what was durable before still is, and the rest is still unsaved.
         """
-        with self._saving:
-            self._save(progress)
-
-    def _save(self, progress: Progress) -> None:
-        if progress.number <= self._progress_saved:
-            return  # it was overtaken by a later one, which may have given up what it tells of
-        self._progress_saved = progress.number
         try:
-            os.fdatasync(self._fd)
-            replace_durably(self._directory / PRESENT_NAME, progress.content)
+            self._file.save(progress, self._fd)
         except OSError:
             self._unsaved = True
             raise
@@ -320,19 +268,14 @@ class ChunkStore:
         Raises:
             OSError: the disk is broken; the chunks are given up all the same.
         """
-        with self._saving:
-            try:
-                self._save(eviction.progress)
-            except OSError:
-                # A full disk may have no room for new bits. To have none at all costs progress, but needs no room.
-                (self._directory / PRESENT_NAME).unlink(missing_ok=True)
-            sync_directory(self._directory)
+        self._file.save_without(eviction.progress, self._fd)
         for start, end in disk_ranges(self._chunks, eviction.chunks):
             punch_hole(self._fd, start, end - start)
 
     def end_eviction(self) -> None:
         """What was evicted may come again."""
         self._leaving = frozenset()
+        self._unsaved = True  # the bits that are left may have been lost to a full disk
 
     def save_last_use(self, seconds: float) -> None:
         """Remembers when the layer was last used, in a time of the file; it may not survive a loss of power."""

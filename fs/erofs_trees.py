@@ -19,7 +19,6 @@ from pathlib import Path
 import trio
 
 from estargz.errors import EstargzError
-from fs.chunk_store import DATA_NAME
 from fs.data_connection import data_mountpoint
 from fs.data_server import DataServer
 from fs.erofs import write_erofs
@@ -32,6 +31,7 @@ from fs.layer_image import LAYOUT_VERSION
 from fs.layer_trees import LayerTrees
 from fs.layers import LayerTable
 from fs.mounting import mountpoints_below, unmount_lazily
+from fs.present_file import DATA_NAME
 from registry.digest import Digest
 from registry.errors import ContentError
 

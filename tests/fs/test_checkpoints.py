@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from fs.checkpoints import save_all
-from fs.chunk_store import PRESENT_NAME
 from fs.layer import LayerSource
+from fs.present_file import PRESENT_NAME
 from tests.fs.in_process import layer_table, read_file
 
 

@@ -8,8 +8,9 @@ from estargz.codec import Codec
 from estargz.errors import DigestMismatchError
 from estargz.verify import VerifiedChunk
 from fs.cache_usage import CacheFullError, CacheUsage
-from fs.chunk_store import DATA_NAME, PRESENT_NAME, ChunkStore
+from fs.chunk_store import ChunkStore
 from fs.chunk_table import ChunkTable, ChunkTableBuilder
+from fs.present_file import DATA_NAME, PRESENT_NAME
 
 CHUNKS = 20
 CHUNK_BYTES = 4096

@@ -5,10 +5,10 @@ from hypothesis import given, strategies as st
 
 from estargz.toc import Toc
 from fs import data_space
-from fs.chunk_store import DATA_NAME
 from fs.compiling import compile_layer
 from fs.fuse_protocol import ReadRange
 from fs.layer_directory import LayerDirectories
+from fs.present_file import DATA_NAME
 from tests.fakes.registry import FakeRegistry
 from tests.fs.in_process import layer_table, push
 from tests.fs.layers_by_hand import HandmadeBlob

@@ -1,5 +1,6 @@
 """A real fs server with a real mount, in front of a real registry that can be made to misbehave."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -63,3 +64,14 @@ def source(fake: FakeRegistry) -> LayerSource:
     blob = HandmadeBlob()
     blob.add_file("file", CONTENT, chunk_bytes=4096)
     return push_to_fake(blob, fake)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Two MiB, of which half are taken."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "small", disk], check=True)
+    (disk / "ballast").write_bytes(bytes(1 << 20))
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)

@@ -148,6 +148,24 @@ async def test_readers_see_right_bytes_while_all_is_evicted(
         assert table.cache_statistics().used_bytes <= LAYER_BLOCKS * 0.3
 
 
+@pytest.mark.fuse
+async def test_a_full_disk_takes_new_content_in_place_of_old(
+    fake: FakeRegistry, small_disk: Path
+) -> None:
+    async with layer_table(small_disk, caching=limit(100)) as table:
+        layers = [await table.attach(make(fake, seed)) for seed in range(7)]
+        for seed, layer in enumerate(layers):  # more than the disk has room for
+            await read_all(layer, seed)
+            await settle(table)
+            await read_all(layer, seed)
+            await settle(table)
+        assert layers[-1].store.is_complete
+        statistics = table.cache_statistics()
+        assert statistics.evicted_bytes > 0
+        assert statistics.unkept_writes > 0
+        assert statistics.disk_error == ""
+
+
 async def test_what_nobody_waits_for_drives_nothing_out(fake: FakeRegistry, tmp_path: Path) -> None:
     filling = FillSettings(prefetch=False, quiet_seconds=0.0)
     async with layer_table(tmp_path, caching=limit(2.3), filling=filling) as table:

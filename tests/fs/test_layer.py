@@ -1,6 +1,4 @@
 import random
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -61,17 +59,6 @@ async def test_a_full_disk_costs_requests_but_no_reads(small_disk: Path) -> None
             (small_disk / "ballast").unlink()
             assert await layer.read(index, offset=0, size=10**7) == content
             assert layer.store.is_complete
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Two MiB, of which half are taken."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "small", disk], check=True)
-    (disk / "ballast").write_bytes(bytes(1 << 20))
-    yield disk
-    subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 async def test_small_files_that_share_a_member_come_together(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""A real fs server, killed while it fetches, evicts and saves: what it leaves on the disk is right."""
+"""A real fs server whose cache is far too small: what it serves is right, and what it leaves when it is killed."""
 
 import contextlib
+import os
 import random
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from fs.layer_directory import LayerDirectories
 from fs.settings import Backend, FsSettings
 from tests.fakes.registry import FakeRegistry
 from tests.fs.fs_server import FsServer
-from tests.fs.in_process import push
+from tests.fs.in_process import NOTHING_UNASKED, push
 from tests.fs.layers_by_hand import HandmadeBlob
 
 pytestmark = pytest.mark.fuse
@@ -27,6 +28,9 @@ LIVES = 3
 LAYERS = 3
 FILES = 24
 MAX_BYTES = 2_000_000  # of three layers with more than 1 MB each
+TOO_SMALL = CacheSettings(
+    max_bytes=MAX_BYTES, high_share=0.7, low_share=0.4, lease_seconds=0, retry_seconds=0.01
+)
 
 
 def contents(seed: int) -> dict[str, bytes]:
@@ -83,21 +87,46 @@ def verify_store(root: Path, source: LayerSource) -> int:
     return len(chunks) - len(missing)
 
 
+def read_uncached(path: Path) -> bytes:
+    """A file's content, of which the kernel keeps nothing: the next read asks the server again."""
+    with path.open("rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        content = file.read()
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return content
+
+
+@pytest.mark.parametrize("backend", [Backend.FUSE, Backend.EROFS])
+def test_a_cache_that_is_too_small_costs_requests_and_nothing_else(
+    tmp_path: Path, fake: FakeRegistry, backend: Backend
+) -> None:
+    sources = [make(fake, contents(seed)) for seed in range(LAYERS)]
+    settings = FsSettings(backend=backend, filling=NOTHING_UNASKED, caching=TOO_SMALL)
+    files = [(s, name) for s in range(LAYERS) for name in contents(s)]
+    random.Random(1).shuffle(files)
+    with FsServer(tmp_path, settings) as server, ThreadPoolExecutor(4) as threads:
+        directories = [server.attach(source) for source in sources]
+        seen = threads.map(lambda file: read_uncached(directories[file[0]] / file[1]), files)
+        for (seed, name), content in zip(files, seen, strict=True):
+            assert content == contents(seed)[name]
+        cache = server.statistics().cache
+    assert cache.evicted_bytes > 0
+    assert cache.used_bytes <= MAX_BYTES
+
+
 def test_what_a_killed_server_leaves_is_right(tmp_path: Path, fake: FakeRegistry) -> None:
     sources = [make(fake, contents(seed)) for seed in range(LAYERS)]
     settings = FsSettings(
         backend=Backend.FUSE,
         filling=FillSettings(quiet_seconds=0.0),
-        caching=CacheSettings(
-            max_bytes=MAX_BYTES, high_share=0.7, low_share=0.4, lease_seconds=0, retry_seconds=0.01
-        ),
+        caching=TOO_SMALL,
     )
     verified = evicted = 0
     with FsServer(tmp_path, settings) as server, ThreadPoolExecutor(2) as threads:
         for life in range(LIVES):
             directories = [server.attach(source) for source in sources]
             readers = [Reader(directories, 10 * life + number) for number in range(2)]
-            running = [threads.submit(reader, 10 + 25 * life) for reader in readers]
+            running = [threads.submit(reader, 5 + 15 * life) for reader in readers]
             for reader in readers:
                 assert reader.enough.wait(20)
             evicted += server.statistics().cache.evicted_bytes

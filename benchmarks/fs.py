@@ -1,6 +1,6 @@
 """Layers as file systems: how fast they are read, against the same files on the disk and in an overlayfs.
 
-    python -m benchmarks.fs [--columns disk,overlayfs,fuse,erofs] [--small-files N] [--big-mib N] [--rounds N] [--json FILE]
+    python -m benchmarks.fs [--columns disk,overlayfs,fuse,erofs,complete,native] [--small-files N] [--big-mib N] [--rounds N] [--json FILE]
 
 One run makes a tree of 50,000 small files and one of 1 GiB, and the same as a layer in a registry. Each column serves it;
 they take turns, and the median of the rounds counts. *Cold* is with all the kernel's caches dropped, the content being on

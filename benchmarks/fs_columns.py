@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.fs_tree import RegistryLayer, Tree
 from fs.filling import FillSettings
+from fs.mounting import mount, unmount_lazily
 from fs.settings import Backend, FsSettings
 from tests.fs.fs_server import FsServer
 
@@ -73,6 +74,33 @@ def fs_server(backend: Backend, material: Material) -> Iterator[Served]:
 
 
 @contextmanager
+def complete(material: Material) -> Iterator[Served]:
+    """A layer that was complete before it was mounted: the kernel needs nobody."""
+    settings = FsSettings(backend=Backend.EROFS, filling=_NOTHING_UNASKED)
+    with FsServer(material.work, settings) as server:
+        directory = server.attach(material.layer)
+        everything = ["find", f"{directory}/", "-type", "f", "-exec", "cat", "{}", "+"]
+        subprocess.run(everything, stdout=subprocess.DEVNULL, check=True)
+        server.attach(material.layer)
+        with stacked(directory, material.work) as root:
+            yield Served(root, processes=(server.pid,))
+
+
+@contextmanager
+def native_erofs(material: Material) -> Iterator[Served]:
+    """The same files as erofs-utils put them into an image."""
+    image, mountpoint = material.work / "image", material.work / "mnt"
+    subprocess.run(["mkfs.erofs", image, material.tree.root], stdout=subprocess.DEVNULL, check=True)
+    mountpoint.mkdir()
+    mount("erofs", str(image), mountpoint, {})
+    try:
+        with stacked(mountpoint, material.work) as root:
+            yield Served(root)
+    finally:
+        unmount_lazily(mountpoint)
+
+
+@contextmanager
 def stacked(lower: Path, work: Path) -> Iterator[Path]:
     """An overlayfs above a directory, and an empty one: it wants two when nothing can be written."""
     empty, merged = work / "empty", work / "merged"
@@ -91,4 +119,6 @@ COLUMNS: Mapping[str, Column] = {
     "overlayfs": overlayfs,
     "fuse": partial(fs_server, Backend.FUSE),
     "erofs": partial(fs_server, Backend.EROFS),
+    "complete": complete,
+    "native": native_erofs,
 }

@@ -1,7 +1,10 @@
 """The snapshotter may die, and be replaced, without a container noticing."""
 
+import signal
+
 import pytest
 
+from snapshotter.unix_socket import listening
 from tests.e2e.conftest import Node
 from tests.e2e.ctr import Conversation
 from tests.e2e.reader_program import ARGV, digest
@@ -28,6 +31,20 @@ def test_containers_read_on_when_the_snapshotter_is_killed(node: Node, lazy_name
         node.snapshotter.start()
         ctr.wait_for_snapshotter("stargz")
         assert ctr.snapshot_keys(snapshotter="stargz") == snapshots
+        assert ctr.run(lazy_name, ["python3", "-c", "print(2)"], snapshotter="stargz") == "2\n"
+        assert container.ask("/specimens/rewritten") == digest(b"second version\n")
+
+
+def test_containers_read_on_when_the_fs_server_is_killed(node: Node, lazy_name: str) -> None:
+    ctr = node.ctr
+    ctr.rpull(lazy_name)
+    with Conversation(ctr, lazy_name, ARGV, snapshotter="stargz") as container:
+        assert container.ask(_SMALL) == digest(b"x")
+        with listening(node.snapshotter.root / "fs.sock") as server:
+            assert server is not None
+            server.send(signal.SIGKILL)
+            assert server.wait(timeout_seconds=10)
+        assert container.ask(_BIG) == digest(big_file())  # the snapshotter brings another one
         assert ctr.run(lazy_name, ["python3", "-c", "print(2)"], snapshotter="stargz") == "2\n"
         assert container.ask("/specimens/rewritten") == digest(b"second version\n")
 

@@ -90,6 +90,38 @@ async def test_a_complete_layer_is_mounted_on_its_local_content(
     assert await shown.trees.show(layer) == directory
 
 
+def held(root: Path) -> list[int]:
+    """How many descriptors and threads this process has, and how many loop devices and mounts lead to a directory."""
+    devices = Path("/sys/block").glob("loop*/loop/backing_file")
+    loops = [device for device in devices if str(root) in device.read_text()]
+    mounts = [
+        line for line in Path("/proc/self/mountinfo").read_text().split() if str(root) in line
+    ]
+    counts = [len(list(Path(f"/proc/self/{name}").iterdir())) for name in ("fd", "task")]
+    return [*counts, len(loops), len(mounts)]
+
+
+@pytest.mark.parametrize("access", Access)
+async def test_mounting_again_and_again_leaks_nothing(
+    shown: Shown, source: LayerSource, access: Access
+) -> None:
+    shown.trees._access = access
+    layer = await shown.table.attach(source)
+
+    async def cycle() -> None:
+        assert await read(await shown.trees.show(layer) / "file") == CONTENT
+        await shown.trees.hide(layer.digest)
+
+    for _ in range(5):  # by then there are as many worker threads as it takes
+        await cycle()
+    before = held(shown.root)
+    for _ in range(200 if access is Access.FILES else 20):
+        await cycle()
+    # Worker threads and idle connections come and go; one of anything in each cycle would be seen.
+    assert all(now - then < 10 for now, then in zip(held(shown.root), before, strict=True))
+    assert held(shown.root)[2:] == before[2:]
+
+
 async def test_what_erofs_has_no_room_for_is_left_to_fuse(shown: Shown, fake: FakeRegistry) -> None:
     blob = HandmadeBlob()
     blob.entries.append(entry("f", xattrs={"user.large": bytes(1 << 16)}))

@@ -268,17 +268,25 @@ def _set_route(easy: pycurl.Curl, route: Route, machine: ssl.DefaultVerifyPaths)
     easy.setopt(pycurl.PROXY, route.proxy)  # an empty one: none, whatever the environment says
     easy.setopt(pycurl.NOPROXY, "")  # idem
     easy.setopt(_SUPPRESS_CONNECT_HEADERS, 1)
+    _set_tls(easy, route, machine)
+
+
+def _set_tls(easy: pycurl.Curl, route: Route, machine: ssl.DefaultVerifyPaths) -> None:
     easy.setopt(pycurl.SSL_VERIFYPEER, int(route.verify))
     easy.setopt(pycurl.SSL_VERIFYHOST, 2 if route.verify else 0)
-    if machine.capath:
-        easy.setopt(pycurl.CAPATH, machine.capath)
+    # The library's own places for authorities are those of the machine it was built on.
+    for path, file in (
+        (pycurl.CAPATH, pycurl.CAINFO),
+        (pycurl.PROXY_CAPATH, pycurl.PROXY_CAINFO),
+    ):
+        easy.unsetopt(file)
+        if machine.capath:
+            easy.setopt(path, machine.capath)
+        if machine.cafile:
+            easy.setopt(file, machine.cafile)
     if route.tls.authorities:
         own = Path(machine.cafile).read_bytes() + b"\n" if machine.cafile else b""
         easy.setopt(pycurl.CAINFO_BLOB, own + route.tls.authorities)
-    elif machine.cafile:
-        easy.setopt(pycurl.CAINFO, machine.cafile)
-    else:
-        easy.unsetopt(pycurl.CAINFO)
     if route.tls.certificate is not None:
         easy.setopt(pycurl.SSLCERT, str(route.tls.certificate))
         easy.setopt(pycurl.SSLKEY, str(route.tls.key))

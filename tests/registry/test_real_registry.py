@@ -23,6 +23,7 @@ from registry.manifest import (
     parse_manifest,
 )
 from registry.reference import Repository
+from tests.fakes.cutting_proxy import CuttingProxy
 from tests.real_registry import RealRegistry
 from tests.token_server import TokenServer
 
@@ -198,3 +199,20 @@ async def test_what_refers_to_an_image_is_found_though_the_registry_keeps_no_lis
         (found,) = await client.list_referrers(repository, digest, artifact_type="test/signature")
         assert found.digest == pushed
         assert (await client.fetch_manifest(repository, pushed)).digest == pushed
+
+
+async def test_an_upload_that_breaks_off_arrives(registry, tmp_path, quick):
+    data, path = os.urandom(6 << 20), tmp_path / "blob"
+    await trio.Path(path).write_bytes(data)
+    sent: list[int] = []
+    with CuttingProxy(registry.host, after_bytes=3 << 20) as proxy:
+        repository = Repository(proxy.host, "broken/off")
+        async with RegistryClient(quick) as client:
+            await client.push_blob(repository, Digest.of(data), path, on_progress=sent.append)
+            size = len(data)
+            got = await client.read_range(repository, Digest.of(data), start=0, length=size)
+        assert proxy.has_cut
+    assert got.data == data
+    # This registry does not know how far it got, and says so; the upload starts over.
+    assert min(sent) < 0
+    assert sum(sent) == len(data)

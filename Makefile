@@ -31,7 +31,7 @@ test: $(INSTALLED)
 demo: $(INSTALLED)
 	$(BIN)/python -m benchmarks.demo
 
-# An hour and more; interrupted, it goes on where it was. docs/benchmarks.md has the options.
+# Hours, unless told otherwise; interrupted, it goes on where it was. docs/benchmarks.md has the options.
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.startup $(BENCH)
 

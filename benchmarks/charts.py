@@ -74,7 +74,7 @@ def draw_timelines(samples: Sequence[Sample], profile: str, path: Path) -> bool:
     for axes, case in zip(all_axes[:, 0], sorted(wanted), strict=True):
         _draw_timeline(axes, wanted[case])
     all_axes[-1, 0].set_xlabel(
-        "seconds since the start; each line is a request, its width its size"
+        "seconds since the start; each line is a request, its width its size; dashed: pulled, created, ready"
     )
     figure.tight_layout()
     _save(figure, path)

@@ -9,6 +9,7 @@ from fs.log import LogLevel, log_to_stderr
 from snapshotter import daemon
 from snapshotter.config import ServeSettings
 from snapshotter.config_file import ConfigFile
+from snapshotter.config_keys import KEYS
 from snapshotter.exit_codes import ExitCode
 from snapshotter.serve_options import ServeOptions, place_options, settings_options
 
@@ -64,4 +65,6 @@ def _tell(file: ConfigFile) -> None:
         _log.warning("unknown configuration keys", extra={"fields": fields})
     for name, reason in file.idle.items():
         fields = {"config": config, "key": name, "reason": reason}
-        _log.info("configuration key without effect", extra={"fields": fields})
+        wanted = file.get(name) != KEYS[name].default
+        level = logging.WARNING if wanted else logging.INFO
+        _log.log(level, "configuration key without effect", extra={"fields": fields})

@@ -47,6 +47,8 @@ _DOCUMENTED = [
     "resolver.request_timeout_sec",
     "resolver.host",
     "snapshotter.allow_invalid_mounts_on_restart",
+    "kubeconfig_keychain.enable_keychain",
+    "kubeconfig_keychain.kubeconfig_path",
     "cri_keychain.enable_keychain",
     "cri_keychain.image_service_path",
     "cri_keychain.listen_path",

@@ -49,11 +49,15 @@ def test_with_all_options(served: list[ServeSettings], tmp_path: Path) -> None:
 @pytest.mark.usefixtures("served")
 def test_keys_without_effect_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    (tmp_path / "c.toml").write_text("debug = true\nnoprefetsch = true\n")
+    (tmp_path / "c.toml").write_text("debug = true\nipfs = false\nnoprefetsch = true\n")
     assert cli.run(["serve", "--config", str(tmp_path / "c.toml")]) == ExitCode.OK
-    unknown, idle = (record.__dict__["fields"] for record in caplog.records[-2:])
-    assert unknown == {"config": str(tmp_path / "c.toml"), "keys": ["noprefetsch"]}
-    assert idle["key"] == "debug"
+    unknown, *idle = caplog.records[-3:]
+    fields = [record.__dict__["fields"] for record in (unknown, *idle)]
+    assert fields[0] == {"config": str(tmp_path / "c.toml"), "keys": ["noprefetsch"]}
+    told = [
+        (record.levelname, found["key"]) for record, found in zip(idle, fields[1:], strict=True)
+    ]
+    assert told == [("WARNING", "debug"), ("INFO", "ipfs")]
 
 
 def test_a_configuration_file(served: list[ServeSettings], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 import grpc
 
@@ -70,6 +70,9 @@ class Containerd:
         sandbox_image: The image of the pod sandboxes CRI makes.
     """
 
+    config_template: ClassVar[str] = _CONFIG
+    plugin_template: ClassVar[str] = _PLUGIN
+
     def __init__(
         self,
         *,
@@ -79,14 +82,16 @@ class Containerd:
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="pyestargz-containerd-"))
         self.socket = self.directory / "containerd.sock"
-        config = _CONFIG.format(
+        config = self.config_template.format(
             directory=self.directory,
             socket=self.socket,
             sandbox_image=sandbox_image,
             cri_snapshotter=cri_snapshotter,
         )
         for name, socket in (snapshotters or {}).items():
-            config += _PLUGIN.format(name=name, socket=socket, directory=self.directory)
+            config += self.plugin_template.format(
+                name=name, socket=socket, directory=self.directory
+            )
         self._config = self.directory / "config.toml"
         self._config.write_text(config)
         self._processes: list[LoggedProcess] = []
@@ -118,13 +123,17 @@ class Containerd:
         """Return the command line client for one namespace."""
         return Ctr(self.socket, namespace=namespace)
 
+    def launch(self, config: Path) -> LoggedProcess:
+        """Start the daemon's process."""
+        return LoggedProcess(["containerd", "--config", config])
+
     def start(self) -> None:
         """Start the daemon (again) and wait until it serves.
 
         Raises:
             ProcessFailedError: It does not serve within the deadline.
         """
-        self._processes.append(LoggedProcess(["containerd", "--config", self._config]))
+        self._processes.append(self.launch(self._config))
         with grpc.insecure_channel(
             f"unix:{self.socket}",
             options=[

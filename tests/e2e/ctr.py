@@ -55,13 +55,18 @@ def new_container_id(purpose: str) -> str:
 class Ctr:
     """`ctr` and `ctr-remote` against one containerd socket and namespace."""
 
-    def __init__(self, socket: Path, *, namespace: str = "default") -> None:
+    def __init__(
+        self, socket: Path, *, namespace: str = "default", program: str | Path = "ctr"
+    ) -> None:
         self.socket = socket
         self.namespace = namespace
+        self._program = program
 
     def __call__(self, *words: str | Path, timeout_seconds: float = 60.0) -> str:
         """Run `ctr` with these words and return its stdout."""
-        return run_command(["ctr", *self._target(), *words], timeout_seconds=timeout_seconds)
+        return run_command(
+            [self._program, *self._target(), *words], timeout_seconds=timeout_seconds
+        )
 
     def remote(self, *words: str | Path, timeout_seconds: float = 120.0) -> str:
         """Run `ctr-remote` with these words and return its stdout."""

@@ -1,0 +1,127 @@
+"""containerd 2, from the packages of Debian's next release: unpacked beside the machine's own, with the machine's runc."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.e2e.containerd import Containerd
+from tests.e2e.ctr import CommandFailedError, Ctr, run_command
+from tests.e2e.logged_process import LoggedProcess
+
+_SOURCES = "deb http://deb.debian.org/debian sid main\n"
+_CONFIG = """\
+version = 3
+root = "{directory}/root"
+state = "{directory}/state"
+
+[grpc]
+  address = "{socket}"
+
+[debug]
+  level = "debug"
+
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{directory}/opt"
+
+[plugins."io.containerd.cri.v1.images"]
+  snapshotter = "{cri_snapshotter}"
+  [plugins."io.containerd.cri.v1.images".pinned_images]
+    sandbox = "{sandbox_image}"
+
+[plugins."io.containerd.cri.v1.runtime"]
+  restrict_oom_score_adj = true # lowering it may be forbidden where tests run
+  disable_apparmor = true
+  [plugins."io.containerd.cri.v1.runtime".cni]
+    bin_dirs = ["{directory}/cni"]
+    conf_dir = "{directory}/cni"
+
+[[plugins."io.containerd.transfer.v1.local".unpack_config]]
+  platform = "linux"
+  snapshotter = "{cri_snapshotter}"
+"""
+_PLUGIN = """
+[proxy_plugins.{name}]
+  type = "snapshot"
+  address = "{socket}"
+  [proxy_plugins.{name}.exports]
+    root = "{directory}/root"
+    enable_remote_snapshot_annotations = "true"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """Where the programs of the package are."""
+
+    directory: Path
+
+    def version(self) -> str:
+        """Return the version of containerd."""
+        return run_command([self.directory / "containerd", "--version"]).split()[2]
+
+
+def fetch_containerd2(cache: Path) -> Programs:
+    """Return the programs, fetched once.
+
+    Raises:
+        CommandFailedError: apt cannot fetch the package, or it cannot be unpacked.
+    """
+    programs = Programs(cache / "containerd2" / "root" / "usr" / "bin")
+    if (programs.directory / "ctr").exists():
+        return programs
+    place = cache / "containerd2"
+    for name in ("lists/partial", "archives/partial"):
+        (place / name).mkdir(parents=True, exist_ok=True)
+    (place / "status").touch()
+    (place / "sources.list").write_text(_SOURCES)
+    apt = _apt(place)
+    run_command([*apt, "-qq", "update"], timeout_seconds=120)
+    run_command([*apt, "-qq", "download", "containerd"], timeout_seconds=120, cwd=place)
+    package = max(place.glob("containerd_*.deb"))
+    run_command(["dpkg-deb", "--extract", package, place / "root"])
+    if not (programs.directory / "ctr").exists():
+        raise CommandFailedError(f"{package.name} holds no ctr")
+    return programs
+
+
+def _apt(place: Path) -> list[str]:
+    options = {
+        "APT::Sandbox::User": "root",
+        "Debug::NoLocking": "1",
+        "Dir::Cache::archives": str(place / "archives"),
+        "Dir::Cache::pkgcache": "",
+        "Dir::Cache::srcpkgcache": "",
+        "Dir::Etc::sourcelist": str(place / "sources.list"),
+        "Dir::Etc::sourceparts": "-",
+        "Dir::State::Lists": str(place / "lists"),
+        "Dir::State::status": str(place / "status"),
+    }
+    return [
+        "apt-get",
+        *(word for key, value in options.items() for word in ("-o", f"{key}={value}")),
+    ]
+
+
+class Containerd2(Containerd):
+    """As ``Containerd``, of the next generation; CRI and the transfer service use its first snapshotter."""
+
+    config_template = _CONFIG
+    plugin_template = _PLUGIN
+
+    def __init__(self, programs: Programs, snapshotter: Path, *, sandbox_image: str) -> None:
+        self._programs = programs
+        super().__init__(
+            snapshotters={"stargz": snapshotter},
+            cri_snapshotter="stargz",
+            sandbox_image=sandbox_image,
+        )
+
+    def ctr(self, *, namespace: str = "default") -> Ctr:
+        """Return its own command line client for one namespace."""
+        return Ctr(self.socket, namespace=namespace, program=self._programs.directory / "ctr")
+
+    def launch(self, config: Path) -> LoggedProcess:
+        """Start the daemon; it finds its own shim first."""
+        path = f"{self._programs.directory}:{os.environ['PATH']}"
+        program = self._programs.directory / "containerd"
+        return LoggedProcess([program, "--config", config], env={"PATH": path})

@@ -99,6 +99,7 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
         async def reload() -> None:
             fresh = await trio.to_thread.run_sync(settings.read)
             set_level(fresh.log_level)
+            client.use(fresh.registry)
             layers.use(fetching=fresh.fetching, filling=fresh.filling, caching=fresh.caching)
             _log.info("settings read again")
 

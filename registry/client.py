@@ -20,7 +20,8 @@ from typing import Self
 
 from registry.authorizer import Access, Authorizer
 from registry.counters import ClientStatistics, Counters
-from registry.credential_chain import CredentialChain, make_chain
+from registry.credential_chain import CredentialChain, credential_sources
+from registry.credentials import CredentialSource
 from registry.digest import Digest
 from registry.endpoint_health import EndpointState
 from registry.endpoints import Endpoint
@@ -69,9 +70,7 @@ class RegistryClient:
         self._transport = Transport(self._settings, self._counters)
         self.passed_credentials = PassedCredentials()
         self.kubernetes_secrets = KubernetesSecrets()
-        self._chain = make_chain(
-            self._settings.credentials, self.passed_credentials, self.kubernetes_secrets
-        )
+        self._chain = CredentialChain(self._sources(self._settings))
         authorizer = Authorizer(self._transport, self._chain, self._counters)
         self._exchange = Exchange(
             self._settings, hosts or self.hosts, self._transport, authorizer, self._counters
@@ -91,6 +90,19 @@ class RegistryClient:
 
     def __repr__(self) -> str:
         return f"<RegistryClient {self.statistics()}>"
+
+    def use(self, settings: ClientSettings) -> None:
+        """What holds from the next request on; only ``max_connections`` and ``proxies`` stay what they were."""
+        self._settings = settings
+        self.hosts.use(settings.hosts, plain_http_hosts=settings.plain_http_hosts)
+        self._chain.use(self._sources(settings))
+        self._transport.use(settings)
+        self._exchange.use(settings)
+
+    def _sources(self, settings: ClientSettings) -> tuple[CredentialSource, ...]:
+        return credential_sources(
+            settings.credentials, self.passed_credentials, self.kubernetes_secrets
+        )
 
     @property
     def credentials(self) -> CredentialChain:

@@ -89,6 +89,10 @@ class CredentialChain:
     def __repr__(self) -> str:
         return f"<CredentialChain {', '.join(map(str, self._sources))}>"
 
+    def use(self, sources: tuple[CredentialSource, ...]) -> None:
+        """What is asked from now on."""
+        self._sources = sources
+
     def find(self, question: CredentialQuestion) -> Found:
         """The first credentials that were not refused lately; where all were, the first of those."""
         problems: list[CredentialsError] = []
@@ -143,10 +147,10 @@ def _report(source: CredentialSource, question: CredentialQuestion) -> SourceRep
     )
 
 
-def make_chain(
+def credential_sources(
     settings: CredentialSettings, passed: PassedCredentials, secrets: KubernetesSecrets
-) -> CredentialChain:
-    """The chain of this module's docstring."""
+) -> tuple[CredentialSource, ...]:
+    """The sources, in the order of this module's docstring."""
     timeout = settings.program_timeout_seconds
     providers: tuple[CredentialSource, ...] = ()
     if settings.provider_config is not None and settings.provider_directory is not None:
@@ -159,7 +163,7 @@ def make_chain(
         files = tuple(
             CredentialFile(path, helper_timeout_seconds=timeout) for path in settings.files
         )
-    return CredentialChain((OwnLogins(settings.logins), passed, secrets, *providers, *files))
+    return OwnLogins(settings.logins), passed, secrets, *providers, *files
 
 
 def _mark(question: CredentialQuestion, credentials: Credentials) -> bytes:

@@ -59,22 +59,27 @@ class EndpointHealth:
 
     def failed(
         self, endpoint: Endpoint, error: RegistryError, *, subject: Hashable, now: float
-    ) -> None:
-        """Sets an endpoint back, for the subject alone where the error says nothing about the endpoint as such."""
+    ) -> bool:
+        """Sets an endpoint back, for the subject alone where the error says nothing about the endpoint as such.
+
+        Returns:
+            Whether it is set back for everything now, and was not before.
+        """
         if _is_about_the_host(error):
             before = self._setbacks.get((endpoint.base_url, _EVERYTHING))
             if before is not None and now < before.since + before.seconds:
-                return  # one outage, seen by many requests at once
+                return False  # one outage, seen by many requests at once
             seconds = FIRST_SETBACK_SECONDS if before is None else before.seconds * 2
             self._set_back(
                 (endpoint.base_url, _EVERYTHING), min(seconds, MAX_SETBACK_SECONDS), now=now
             )
-        else:
-            self._set_back((endpoint.base_url, subject), BLOB_SETBACK_SECONDS, now=now)
+            return before is None
+        self._set_back((endpoint.base_url, subject), BLOB_SETBACK_SECONDS, now=now)
+        return False
 
-    def answered(self, endpoint: Endpoint) -> None:
-        """The endpoint works again."""
-        self._setbacks.pop((endpoint.base_url, _EVERYTHING), None)
+    def answered(self, endpoint: Endpoint) -> bool:
+        """The endpoint works; whether it was set back for everything until now."""
+        return self._setbacks.pop((endpoint.base_url, _EVERYTHING), None) is not None
 
     def states(self, *, now: float) -> tuple[EndpointState, ...]:
         """The endpoints that are set back for everything."""

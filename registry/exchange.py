@@ -5,6 +5,7 @@ failed with something temporary.
 """
 
 import contextlib
+import logging
 import random
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -31,6 +32,8 @@ from registry.settings import ClientSettings
 from registry.transport import BodySource, Request, Response, Transport
 
 _UNAUTHORIZED: Final = 401
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -116,6 +119,10 @@ class Exchange:
         limit = settings.max_bytes_per_second
         self._bandwidth = None if limit is None else Bandwidth(limit)
         self._givers: OrderedDict[tuple[Repository, Digest], Endpoint] = OrderedDict()
+
+    def use(self, settings: ClientSettings) -> None:
+        """What holds from the next attempt on."""
+        self.settings = settings
 
     def new_pace(self) -> Pace:
         """The pace that a body must keep."""
@@ -220,7 +227,9 @@ class Exchange:
                 self._set_back(call, endpoint, error)
                 failures[endpoint] = error
             else:
-                self._health.answered(endpoint)
+                if self._health.answered(endpoint):
+                    fields = {"registry": endpoint.registry, "endpoint": str(endpoint)}
+                    _log.info("registry endpoint answers again", extra={"fields": fields})
                 return endpoint, response
         raise join_failures(failures, known_to_fail=frozenset(set_back))
 
@@ -235,7 +244,14 @@ class Exchange:
         return capable[:1] if needs is Capability.PUSH else capable
 
     def _set_back(self, call: Call, endpoint: Endpoint, error: RegistryError) -> None:
-        self._health.failed(endpoint, error, subject=call.subject, now=trio.current_time())
+        now = trio.current_time()
+        if self._health.failed(endpoint, error, subject=call.subject, now=now):
+            fields = {
+                "registry": endpoint.registry,
+                "endpoint": str(endpoint),
+                "error": error.reason(),
+            }
+            _log.warning("registry endpoint failed, others come first", extra={"fields": fields})
 
     async def _ask_one(self, call: Call, endpoint: Endpoint) -> Response:
         response = await self._ask(call, endpoint)

@@ -34,9 +34,12 @@ class _Known:
     loaded: LoadedHosts | None
     error: HostsError | None = None
     watched: dict[Path, Stamp] = field(default_factory=dict)
+    outdated: bool = False
 
     def has_changed(self) -> bool:
-        return any(read_stamp(path) != stamp for path, stamp in self.watched.items())
+        return self.outdated or any(
+            read_stamp(path) != stamp for path, stamp in self.watched.items()
+        )
 
 
 class FixedEndpoints:
@@ -70,6 +73,13 @@ class HostLookup:
 
     def __repr__(self) -> str:
         return f"<HostLookup {len(self._known)} registries>"
+
+    def use(self, settings: HostSettings, *, plain_http_hosts: frozenset[str]) -> None:
+        """What holds from now on; of registries whose files are broken, what was known last stays in force."""
+        self._settings = settings
+        self._plain_http_hosts = plain_http_hosts
+        for known in self._known.values():
+            known.outdated = True
 
     async def endpoints(self, registry: str) -> tuple[Endpoint, ...]:
         """The endpoints of a registry, in the order in which they should be asked.
@@ -105,7 +115,8 @@ class HostLookup:
         return None if known is None else known.error
 
     def _is_fresh(self, known: _Known) -> bool:
-        return trio.current_time() < known.checked_at + self._settings.check_interval_seconds
+        good_until = known.checked_at + self._settings.check_interval_seconds
+        return not known.outdated and trio.current_time() < good_until
 
     def _look(self, registry: str, known: _Known | None, now: float) -> _Known:
         if known is not None and not known.has_changed():

@@ -7,7 +7,7 @@ No redirects, no credentials, no retries: those are ``registry.exchange``. How b
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
@@ -17,7 +17,13 @@ import trio
 
 from registry.counters import Counters
 from registry.endpoints import Connection
-from registry.errors import BadResponseError, RegistryError, UnreachableError, UntrustedError
+from registry.errors import (
+    BadResponseError,
+    RegistryError,
+    TlsFileError,
+    UnreachableError,
+    UntrustedError,
+)
 from registry.failures import Failure, error_from_failure
 from registry.hosts import origin, resolve_url
 from registry.proxies import ProxySettings
@@ -174,6 +180,11 @@ class Transport:
     ) -> None:
         await self._transfers.__aexit__(kind, error, traceback)
 
+    def use(self, settings: ClientSettings) -> None:
+        """Time-outs that hold from the next request on; how many connections there may be, and proxies, stay what they were."""
+        self._settings = replace(settings, max_connections=self._settings.max_connections)
+        self._routes.clear()
+
     def proxy_host(self, url: str) -> str:
         """The host, with its port, of the proxy that a URL is fetched through; empty without one."""
         return urlsplit(self._proxies.proxy_for(url) or "").netloc.rpartition("@")[2]
@@ -182,7 +193,6 @@ class Transport:
         """Sends a request and waits for the response's headers.
 
         Raises:
-            TlsFileError: a certificate that the connection needs cannot be used.
             UnreachableError: there was no response.
         """
         with _mapped_errors(request.url, cut=UnreachableError):
@@ -211,7 +221,7 @@ class Transport:
         connection, settings = request.connection, self._settings
         tls = TlsFiles()
         if connection.has_tls_settings:
-            tls = await trio.to_thread.run_sync(load_tls, connection)
+            tls = await self._load_tls(request.url, connection)
         return Route(
             tls=tls,
             verify=connection.verify,
@@ -221,6 +231,13 @@ class Transport:
             silence_seconds=connection.inactivity_timeout_seconds
             or settings.inactivity_timeout_seconds,
         )
+
+    async def _load_tls(self, url: str, connection: Connection) -> TlsFiles:
+        try:
+            return await trio.to_thread.run_sync(load_tls, connection)
+        except TlsFileError as error:
+            host = urlsplit(url).netloc
+            raise UnreachableError(host, detail=str(error), retryable=False) from error
 
     async def _wait_free(self) -> None:
         """Waits until one request more may be under way."""

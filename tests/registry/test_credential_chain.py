@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from registry.credential_chain import MAX_REFUSED, REFUSED_SECONDS, CredentialChain, make_chain
+from registry.credential_chain import (
+    MAX_REFUSED,
+    REFUSED_SECONDS,
+    CredentialChain,
+    credential_sources,
+)
 from registry.credential_settings import CredentialSettings
 from registry.credentials import CredentialQuestion, Credentials
 from registry.docker_config import Login
@@ -108,7 +113,7 @@ def everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CredentialCha
         provider_config=config,
         provider_directory=tmp_path,
     )
-    return make_chain(settings, passed, secrets)
+    return CredentialChain(credential_sources(settings, passed, secrets))
 
 
 def test_the_order_of_all_sources(everything):
@@ -143,5 +148,11 @@ def test_a_report_tells_what_is_broken():
 
 
 def test_without_settings_the_users_files_are_asked(docker_config):
-    chain = make_chain(CredentialSettings(), PassedCredentials(), KubernetesSecrets())
-    assert str(docker_config) in repr(chain)
+    sources = credential_sources(CredentialSettings(), PassedCredentials(), KubernetesSecrets())
+    assert str(docker_config) in map(str, sources)
+
+
+def test_other_sources_can_be_used():
+    chain = CredentialChain((_Source(_FIRST),))
+    chain.use((_Source(_SECOND),))
+    assert chain.find(_QUESTION).credentials == _SECOND

@@ -118,3 +118,14 @@ async def test_one_endpoint_can_be_looked_at_alone():
     fixed = FixedEndpoints(endpoint)
     assert await fixed.endpoints("a.io") == (endpoint,)
     assert await fixed.endpoints("b.io") == ()
+
+
+async def test_other_settings_hold_at_once(settings, tmp_path):
+    _write(tmp_path / "a.io", '[host."m.io"]')
+    _write(tmp_path / "b.io", "nonsense")
+    lookup = HostLookup(HostSettings(()))
+    before = [await _urls(lookup, name) for name in ("a.io", "b.io")]
+    lookup.use(settings, plain_http_hosts=frozenset({"a.io"}))
+    assert await _urls(lookup, "a.io") == ["https://m.io/v2/", "http://a.io/v2/"]
+    assert await _urls(lookup, "b.io") == before[1]  # its file is broken
+    assert lookup.error("b.io") is not None

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -222,6 +223,30 @@ async def test_the_error_tells_of_every_endpoint(site):
             await _read(client, site, digest)
     assert [other.host for other in caught.value.others] == [fake.host for fake in site.mirrors]
     assert f"its other endpoints failed too: {site.mirrors[0].host} (" in str(caught.value)
+
+
+async def test_an_outage_is_logged_once_and_so_is_its_end(site, mock_clock, caplog):
+    caplog.set_level(logging.INFO)
+    digest = site.add_blob()
+    site.mirrors[0].faults.inject(Fault.BUSY, times=2)
+    async with RegistryClient(site.settings) as client:
+        for _ in range(4):
+            mock_clock.jump(FIRST_SETBACK_SECONDS * 4)
+            await _read(client, site, digest)
+    told = [record.message for record in caplog.records if record.name == "registry.exchange"]
+    assert told == [
+        "registry endpoint failed, others come first",
+        "registry endpoint answers again",
+    ]
+
+
+async def test_other_settings_hold_at_once(site):
+    digest = site.add_blob()
+    async with RegistryClient(site.settings) as client:
+        await _read(client, site, digest)
+        client.use(dataclasses.replace(site.settings, hosts=HostSettings(())))
+        await _read(client, site, digest)
+    assert site.asked() == [1, 0, 1]
 
 
 async def test_what_nobody_has_is_not_found(site):

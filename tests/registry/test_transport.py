@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from registry.counters import Counters
+from registry.endpoints import Connection
 from registry.errors import BadResponseError, RegistryError, UnreachableError, UntrustedError
 from registry.transport import MAX_DRAINED_BYTES, Request, Transport
 from tests.fakes.registry import FakeRegistry, Fault
@@ -162,3 +163,10 @@ async def test_an_unknown_certificate_is_not_tried_again(unknown_certificate_url
         with pytest.raises(UntrustedError, match="certificate") as caught:
             await transport.send(Request("GET", unknown_certificate_url))
     assert not caught.value.retryable
+
+
+async def test_a_certificate_that_is_gone_is_told(tmp_path, quick):
+    connection = Connection(ca_files=(tmp_path / "gone.crt",))
+    async with Transport(quick, Counters()) as transport:
+        with pytest.raises(UnreachableError, match=r"gone\.crt cannot be used for TLS"):
+            await transport.send(Request("GET", "https://127.0.0.1:1/", connection=connection))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from estargz.errors import ConversionError
 from estargz.external_toc import push_toc_image
-from estargz.image_reading import SourceImage, SourceManifest, read_image
+from estargz.image_reading import SourceArtifact, SourceImage, SourceManifest, read_image
 from estargz.image_rewriting import ConvertedLayer, rewrite_config, rewrite_index, rewrite_manifest
 from estargz.layer_pipeline import LayerPipeline
 from estargz.planning import WriterOptions
@@ -79,7 +79,7 @@ class ConversionResult:
         source_digest: of the manifest or index that was converted.
         digest: of the manifest or index that was written.
         media_type: its type.
-        images: one, or as many as the index lists, in its order.
+        images: one, or as many as the index lists, in its order. Foreign layers are not among theirs.
         left_out: attestations about the original images; they would be wrong about the new ones.
     """
 
@@ -139,7 +139,10 @@ async def convert_image(
             progress=progress,
         )
         distinct = {
-            layer.digest: layer for manifest in image.manifests for layer in manifest.layers
+            layer.digest: layer
+            for manifest in image.manifests
+            for layer in manifest.layers
+            if not layer.foreign
         }
         converted = await pipeline.convert(list(distinct.values()), kept=kept)
         await _write_tocs(converted, toc_target, Path(directory))
@@ -158,7 +161,10 @@ async def _write_image(
     if image.index is None:
         root = manifests[image.digest]
     else:
-        root = rewrite_index(image.index, children)
+        for artifact in image.artifacts:
+            await _copy_artifact(artifact, pipeline)
+        unchanged = frozenset(artifact.manifest.digest for artifact in image.artifacts)
+        root = rewrite_index(image.index, children, unchanged=unchanged)
         for raw, manifest in zip(children.values(), manifests.values(), strict=True):
             await pipeline.target.push_manifest(raw, manifest.media_type, tagged=False)
     raw = dump_manifest(root)
@@ -172,7 +178,9 @@ async def _write_image(
                 platform=source.platform,
                 source_digest=source.digest,
                 digest=Digest.of(children[source.digest]),
-                layers=tuple(converted[layer.digest] for layer in source.layers),
+                layers=tuple(
+                    converted[layer.digest] for layer in source.layers if not layer.foreign
+                ),
             )
             for source in image.manifests
         ),
@@ -188,12 +196,21 @@ async def _write_tocs(
         await push_toc_image(target, make_toc_image(tocs), directory)
 
 
+async def _copy_artifact(artifact: SourceArtifact, pipeline: LayerPipeline) -> None:
+    for blob in artifact.blobs:
+        await pipeline.copy(blob)
+    manifest = artifact.manifest
+    await pipeline.target.push_manifest(manifest.data, manifest.media_type, tagged=False)
+
+
 async def _write_config(
     source: SourceManifest, converted: Mapping[Digest, ConvertedLayer], pipeline: LayerPipeline
 ) -> Manifest:
-    config = rewrite_config(
-        source.config, [converted[layer.digest].diff_id for layer in source.layers]
-    )
+    diff_ids = [
+        layer.diff_id if layer.foreign else converted[layer.digest].diff_id
+        for layer in source.layers
+    ]
+    config = rewrite_config(source.config, diff_ids)
     path = pipeline.directory / "config.json"
     path.write_bytes(config)
     await pipeline.push(Digest.of(config), path, report=_ignore)

@@ -5,7 +5,7 @@ platforms. What changes is what must: digests, sizes, media types (OCI's, becaus
 for a layer's annotations), and the annotations that describe how a blob is compressed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -23,7 +23,6 @@ from registry.manifest import (
     DOCKER_LAYER_FOREIGN,
     DOCKER_LAYER_GZIP,
     DOCKER_LAYER_ZSTD,
-    INDEX_TYPES,
     OCI_CONFIG,
     OCI_INDEX,
     OCI_LAYER,
@@ -90,36 +89,31 @@ def is_attestation(child: Descriptor) -> bool:
     return _ATTESTATION_ANNOTATION in child.annotations
 
 
-def require_image_child(child: Descriptor) -> None:
-    """Checks what an index says about a child.
+def is_artifact(manifest: Manifest) -> bool:
+    """Whether a manifest is that of something else than a container image."""
+    return bool(manifest.artifact_type) or manifest.config.media_type not in _CONFIG_TYPES
 
-    Raises:
-        ConversionError: the child is not an image.
-    """
-    if child.media_type in INDEX_TYPES:
-        raise ConversionError(f"index {child.digest}", "it is nested in another index")
-    if child.artifact_type:
-        reason = f"it is an artifact of type {child.artifact_type!r}, not an image"
-        raise ConversionError(f"manifest {child.digest}", reason)
+
+def is_foreign(layer: Descriptor) -> bool:
+    """Whether a layer must not be distributed, and is had from the places that its descriptor names."""
+    kind = layer.media_type
+    return kind == DOCKER_LAYER_FOREIGN or kind.startswith(_FOREIGN_PREFIX)
 
 
 def require_image(manifest: Manifest, digest: Digest) -> None:
-    """Checks that a manifest is that of a container image whose layers can be had.
+    """Checks that a manifest is that of a container image whose layers are known.
 
     Raises:
-        ConversionError: it is not, or a layer is foreign or of unknown type.
+        ConversionError: it is not, or a layer is of unknown type.
     """
     what = f"manifest {digest}"
     if manifest.config.media_type not in _CONFIG_TYPES:
         kind = manifest.artifact_type or manifest.config.media_type
         raise ConversionError(what, f"it is an artifact of type {kind!r}, not an image")
     for layer in manifest.layers:
-        kind = layer.media_type
-        if kind == DOCKER_LAYER_FOREIGN or kind.startswith(_FOREIGN_PREFIX):
-            reason = "it is foreign (not distributable), and must not be copied"
+        if layer.media_type not in _LAYER_TYPES and not is_foreign(layer):
+            reason = f"its media type {layer.media_type!r} is unknown"
             raise ConversionError(f"layer {layer.digest}", reason)
-        if kind not in _LAYER_TYPES:
-            raise ConversionError(f"layer {layer.digest}", f"its media type {kind!r} is unknown")
 
 
 def layer_sources(manifest: Manifest, config: bytes, digest: Digest) -> tuple[LayerSource, ...]:
@@ -139,6 +133,7 @@ def layer_sources(manifest: Manifest, config: bytes, digest: Digest) -> tuple[La
             digest=layer.digest,
             blob_bytes=layer.size,
             diff_id=diff_id,
+            foreign=is_foreign(layer),
         )
         for layer, diff_id in zip(manifest.layers, diff_ids, strict=True)
     )
@@ -159,37 +154,56 @@ def rewrite_config(config: bytes, diff_ids: Sequence[Digest]) -> bytes:
 def rewrite_manifest(
     manifest: Manifest, config: bytes, converted: Mapping[Digest, ConvertedLayer]
 ) -> Manifest:
-    """The manifest of the converted image, with the rewritten config."""
+    """The manifest of the converted image, with the rewritten config; foreign layers stay as they are."""
     return replace(
         manifest,
         media_type=OCI_MANIFEST,
         config=Descriptor(
             OCI_CONFIG, Digest.of(config), len(config), annotations=manifest.config.annotations
         ),
-        layers=tuple(_rewrite_layer(layer, converted[layer.digest]) for layer in manifest.layers),
+        layers=tuple(
+            _rename_foreign(layer)
+            if is_foreign(layer)
+            else _rewrite_layer(layer, converted[layer.digest])
+            for layer in manifest.layers
+        ),
     )
 
 
-def rewrite_index(index: Index, children: Mapping[Digest, bytes]) -> Index:
+def rewrite_index(
+    index: Index, children: Mapping[Digest, bytes], *, unchanged: Container[Digest] = ()
+) -> Index:
     """The index of the converted images.
 
     Args:
         index: the original.
-        children: the new manifest for the digest of each old one; others are left out.
+        children: the new manifest for the digest of each old one.
+        unchanged: children that stay as they are; others are left out.
     """
-    kept = [child for child in index.manifests if child.digest in children]
     manifests = tuple(
-        replace(
-            child,
-            media_type=OCI_MANIFEST,
-            digest=Digest.of(children[child.digest]),
-            size=len(children[child.digest]),
-            urls=(),
-            data="",
-        )
-        for child in kept
+        child if child.digest in unchanged else _rewrite_child(child, children[child.digest])
+        for child in index.manifests
+        if child.digest in unchanged or child.digest in children
     )
     return replace(index, media_type=OCI_INDEX, manifests=manifests)
+
+
+def _rewrite_child(child: Descriptor, raw: bytes) -> Descriptor:
+    return replace(
+        child,
+        media_type=OCI_MANIFEST,
+        digest=Digest.of(raw),
+        size=len(raw),
+        urls=(),
+        data="",
+    )
+
+
+def _rename_foreign(layer: Descriptor) -> Descriptor:
+    """OCI's word for docker's type: of its kind, docker has one alone."""
+    if layer.media_type != DOCKER_LAYER_FOREIGN:
+        return layer
+    return replace(layer, media_type=f"{_FOREIGN_PREFIX}v1.tar+gzip")
 
 
 def _rewrite_layer(layer: Descriptor, converted: ConvertedLayer) -> Descriptor:

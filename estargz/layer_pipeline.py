@@ -4,7 +4,7 @@ A few layers are under way at a time, and all share one pool of compressing thre
 waits for the network the other one has the processors. Each leaves its temporary files only as long as it needs them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -84,6 +84,15 @@ class LayerPipeline:
         await self.target.push_blob(digest, path, on_progress=report)
         return False
 
+    async def copy(self, blob: LayerSource) -> None:
+        """Makes sure that the target has a blob of the source, as it is; progress is not told.
+
+        Raises:
+            DigestMismatchError: the blob is not what it should be.
+            ContentError: a store failed.
+        """
+        await self._transfer(blob, lambda _phase: _ignore)
+
     async def _bring(
         self, kept: Mapping[Digest, ConvertedLayer], layer: LayerSource
     ) -> ConvertedLayer:
@@ -94,24 +103,28 @@ class LayerPipeline:
 
     async def _copy(self, layer: LayerSource, as_kept: ConvertedLayer) -> None:
         self.progress(LayerStarted(layer.digest, layer.blob_bytes))
-        was_there = await self.target.has_blob(layer.digest)
-        was_there = was_there or await self.target.take_blob(layer.digest, self.source)
-        if not was_there:
-            blob = self.directory / f"{layer.digest.file_name}.blob"
-            try:
-                await self._fetch(layer, blob)
-                report = self._reporter(layer, Phase.PUSH, layer.blob_bytes)
-                await self.target.push_blob(layer.digest, blob, on_progress=report)
-            finally:
-                _remove(blob)
+        was_there = await self._transfer(
+            layer, partial(self._reporter, layer, total=layer.blob_bytes)
+        )
         self.progress(LayerFinished(layer.digest, as_kept))
         self.progress(LayerPushed(layer.digest, was_there))
 
-    async def _fetch(self, layer: LayerSource, path: Path) -> None:
-        with await trio.to_thread.run_sync(_create, path) as output:
-            async with self.source.stream_blob(layer.digest) as blob:
-                report = self._reporter(layer, Phase.FETCH, layer.blob_bytes)
-                await copy_blob(blob, layer, output, report=report)
+    async def _transfer(self, blob: LayerSource, reporter: Callable[[Phase], Report]) -> bool:
+        """Brings a blob over as it is; says whether that took no bytes."""
+        if await self.target.has_blob(blob.digest):
+            return True
+        if await self.target.take_blob(blob.digest, self.source):
+            return True
+        path = self.directory / f"{blob.digest.file_name}.blob"
+        try:
+            with await trio.to_thread.run_sync(_create, path) as output:
+                async with self.source.stream_blob(blob.digest) as pieces:
+                    await copy_blob(pieces, blob, output, report=reporter(Phase.FETCH))
+            push = self.target.push_blob
+            await push(blob.digest, path, on_progress=reporter(Phase.PUSH))
+        finally:
+            _remove(path)
+        return False
 
     async def _convert_one(self, layer: LayerSource) -> ConvertedLayer:
         tar = self.directory / f"{layer.digest.file_name}.tar"
@@ -187,6 +200,10 @@ class LayerPipeline:
             self.progress(LayerAdvanced(layer.digest, phase, delta, total))
 
         return report
+
+
+def _ignore(_delta: int) -> None:
+    pass
 
 
 def _create(path: Path) -> BinaryIO:

@@ -13,10 +13,12 @@ class LayerSource:
         what: how messages call it.
         digest: of the blob as it is stored.
         blob_bytes: its size.
-        diff_id: digest of its uncompressed tar.
+        diff_id: digest of its uncompressed tar; of what is not a layer, its own.
+        foreign: whether it is had from where its descriptor says, and not copied.
     """
 
     what: str
     digest: Digest
     blob_bytes: int
     diff_id: Digest
+    foreign: bool = False

@@ -52,7 +52,7 @@ async def find_lazy_layers(
         layer.digest: (layer, descriptor)
         for manifest in manifests
         for layer, descriptor in zip(manifest.layers, manifest.manifest.layers, strict=True)
-        if TOC_DIGEST_ANNOTATION in descriptor.annotations
+        if TOC_DIGEST_ANNOTATION in descriptor.annotations and not layer.foreign
     }
     look = partial(_look, source, codec, prefetch)
     found = await gather(look, list(candidates.values()), at_once=_AT_ONCE)

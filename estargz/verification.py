@@ -110,7 +110,9 @@ async def verify_image(
 
 def _layers(manifests: Sequence[SourceManifest]) -> Iterator[tuple[LayerSource, Descriptor]]:
     for manifest in manifests:
-        yield from zip(manifest.layers, manifest.manifest.layers, strict=True)
+        for layer, descriptor in zip(manifest.layers, manifest.manifest.layers, strict=True):
+            if not layer.foreign:
+                yield layer, descriptor
 
 
 async def _verify_layer(

@@ -23,6 +23,7 @@ from registry.digest import Digest
 from registry.images import ImageStore, LayoutImage, LayoutName
 from registry.layout import OciLayout
 from registry.manifest import (
+    DOCKER_LAYER_FOREIGN,
     OCI_INDEX,
     OCI_LAYER,
     OCI_LAYER_GZIP,
@@ -116,6 +117,37 @@ async def test_all_platforms_and_each_layer_once(tmp_path: Path) -> None:
     assert [image.platform for image in result.images] == ["linux/amd64", "linux/arm64"]
     assert sum(isinstance(event, LayerFinished) for event in events) == 2
     assert OciLayout.open(out).index().manifests[0].digest == result.digest
+
+
+async def test_foreign_layers_and_artifacts_survive(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "in", DOCKER)
+    urls = ["https://a.test/layer"]
+    foreign = Layer(tar=_LOWER, media_type=DOCKER_LAYER_FOREIGN, extra={"urls": urls})
+    image = layout.add_image([foreign, Layer(tar=_UPPER)], platform=_AMD)
+    chart = layout.add_json("application/vnd.cncf.helm.config.v1+json", {"name": "chart"})
+    blob = layout.add_blob(b"content")
+    content = {"mediaType": "a/b", "digest": blob, "size": 7}
+    artifact = {"config": chart, "layers": [content], "mediaType": OCI_MANIFEST}
+    helm = {**layout.add_image([], manifest=artifact), "mediaType": OCI_MANIFEST}
+    source = layout.name(layout.add_index([image, helm]))
+    # Nobody has foreign layers but the places that they name.
+    (tmp_path / "in" / "blobs" / str(Digest.of(foreign.stored)).replace(":", "/")).unlink()
+    target = store(tmp_path / "out")
+    result = await convert_image(source, target, _options(tmp_path), progress=_ignore)
+    assert [len(image.layers) for image in result.images] == [1]
+    new, kept = (await _json(target))["manifests"]
+    assert kept == helm
+    assert await _json(target, kept["digest"]) == await _json(source, kept["digest"])
+    assert _blob(tmp_path / "out", blob) == b"content"
+    assert json.loads(_blob(tmp_path / "out", chart["digest"])) == {"name": "chart"}
+    manifest = await _json(target, new["digest"])
+    lower, upper = manifest["layers"]
+    assert (lower["digest"], lower["urls"]) == (str(Digest.of(foreign.stored)), urls)
+    assert "nondistributable" in lower["mediaType"]
+    assert upper["annotations"]
+    diff_ids = json.loads(_blob(tmp_path / "out", manifest["config"]["digest"]))["rootfs"]
+    assert diff_ids["diff_ids"][0] == str(Digest.of(_LOWER))
+    assert list((tmp_path / "out" / "blobs" / "sha256").glob(Digest.of(foreign.stored).hex)) == []
 
 
 async def test_only_some_platforms(tmp_path: Path) -> None:

@@ -61,15 +61,21 @@ async def test_an_index_in_an_index_is_refused_whatever_it_is_called(tmp_path: P
         await read_image(layout.name(disguised))
 
 
-async def test_artifacts_and_foreign_layers_are_refused(tmp_path: Path) -> None:
+async def test_an_artifact_alone_is_refused(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     config = layout.add_json("application/vnd.cncf.helm.config.v1+json", {})
     helm = layout.add_image([Layer(tar=_TAR)], manifest={"config": config})
     with pytest.raises(ConversionError, match="helm"):
         await read_image(layout.name(helm))
+    with pytest.raises(ConversionError, match="no image"):
+        await read_image(layout.name(layout.add_index([helm])))
+
+
+async def test_foreign_layers_are_marked(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
     windows = layout.add_image([Layer(tar=_TAR, media_type=DOCKER_LAYER_FOREIGN)])
-    with pytest.raises(ConversionError, match="foreign"):
-        await read_image(layout.name(windows))
+    (image,) = (await read_image(layout.name(windows))).manifests
+    assert [layer.foreign for layer in image.layers] == [True]
 
 
 async def test_a_blob_with_two_contents_is_refused(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from estargz.codec import Codec
 from estargz.errors import ConversionError
 from estargz.image_rewriting import (
     ConvertedLayer,
+    is_artifact,
     is_attestation,
+    is_foreign,
     layer_sources,
     require_image,
-    require_image_child,
     rewrite_config,
     rewrite_index,
     rewrite_manifest,
@@ -146,6 +147,7 @@ def test_an_index_keeps_platforms_and_order_and_leaves_out_what_was_not_converte
     )
     index = Index(DOCKER_INDEX, children, {"i": "x"})
     new = rewrite_index(index, {_C: b"third", _A: b"first"})
+    assert rewrite_index(index, {}, unchanged={_B}).manifests == children[1:2]
     assert (new.media_type, new.annotations) == (OCI_INDEX, {"i": "x"})
     assert new.manifests == (
         Descriptor(OCI_MANIFEST, Digest.of(b"first"), 5, {"a": "b"}, platform=platform),
@@ -157,16 +159,9 @@ def test_an_index_keeps_platforms_and_order_and_leaves_out_what_was_not_converte
     ("manifest", "named"),
     [
         (_manifest(config="application/vnd.example+json"), "vnd.example"),
-        (_manifest(_descriptor(kind=DOCKER_LAYER_FOREIGN)), f"layer {_A}"),
-        (
-            _manifest(
-                _descriptor(kind="application/vnd.oci.image.layer.nondistributable.v1.tar+gzip")
-            ),
-            "foreign",
-        ),
         (_manifest(_descriptor(kind="application/vnd.in-toto+json")), "in-toto"),
     ],
-    ids=["artifact", "foreign", "nondistributable", "unknown"],
+    ids=["artifact", "unknown"],
 )
 def test_what_is_no_image_is_refused(manifest: Manifest, named: str) -> None:
     with pytest.raises(ConversionError, match=named):
@@ -176,17 +171,25 @@ def test_what_is_no_image_is_refused(manifest: Manifest, named: str) -> None:
 def test_images_are_not_refused() -> None:
     require_image(_manifest(_descriptor(), _descriptor(kind=DOCKER_LAYER_GZIP)), _B)
     require_image(_manifest(config=DOCKER_CONFIG), _B)
-    require_image_child(_descriptor(kind=OCI_MANIFEST))
+    require_image(_manifest(_descriptor(kind=DOCKER_LAYER_FOREIGN)), _B)
 
 
-@pytest.mark.parametrize(
-    "child",
-    [_descriptor(kind=OCI_INDEX), _descriptor(kind=OCI_MANIFEST, artifact_type="text/sbom")],
-    ids=["index", "artifact"],
-)
-def test_children_that_are_no_images_are_refused(child: Descriptor) -> None:
-    with pytest.raises(ConversionError, match=str(_A)):
-        require_image_child(child)
+def test_artifacts_are_told_from_images() -> None:
+    assert not is_artifact(_manifest(_descriptor()))
+    assert not is_artifact(_manifest(config=DOCKER_CONFIG))
+    assert is_artifact(_manifest(config="application/vnd.example+json"))
+    assert is_artifact(replace(_manifest(), artifact_type="text/sbom"))
+
+
+def test_foreign_layers_stay_where_they_are() -> None:
+    docker = replace(_descriptor(_A, DOCKER_LAYER_FOREIGN), urls=("https://a.test/layer",))
+    oci = _descriptor(_C, "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd")
+    assert is_foreign(docker)
+    assert is_foreign(oci)
+    assert not is_foreign(_descriptor())
+    new = rewrite_manifest(_manifest(docker, oci), b"config", {})
+    kind = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+    assert new.layers == (replace(docker, media_type=kind), oci)
 
 
 def test_attestations_are_known_by_their_annotation() -> None:

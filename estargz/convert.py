@@ -9,8 +9,10 @@ import os
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import trio
 
 from estargz.errors import ConversionError
 from estargz.external_toc import push_toc_image
@@ -81,6 +83,7 @@ class ConversionResult:
         media_type: its type.
         images: one, or as many as the index lists, in its order. Foreign layers are not among theirs.
         left_out: attestations about the original images; they would be wrong about the new ones.
+        seconds: how long it took, all in all.
     """
 
     source_digest: Digest
@@ -88,6 +91,7 @@ class ConversionResult:
     media_type: str
     images: tuple[ConvertedImage, ...]
     left_out: tuple[Digest, ...]
+    seconds: float = field(default=0.0, compare=False)
 
 
 async def convert_image(
@@ -115,6 +119,7 @@ async def convert_image(
     """
     if options.writer.makes_external_toc and toc_target is None:
         raise ConversionError("to layers without a TOC", "the TOCs have no place to go to")
+    begun = trio.current_time()
     image = await read_image(source, platforms=options.platforms)
     prefetch = plan_prefetch(options.prefetch, image.manifests)
     kept: Mapping[Digest, ConvertedLayer] = {}
@@ -146,7 +151,8 @@ async def convert_image(
         }
         converted = await pipeline.convert(list(distinct.values()), kept=kept)
         await _write_tocs(converted, toc_target, Path(directory))
-        return await _write_image(image, converted, pipeline)
+        result = await _write_image(image, converted, pipeline)
+    return replace(result, seconds=trio.current_time() - begun)
 
 
 async def _write_image(

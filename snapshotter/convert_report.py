@@ -48,10 +48,18 @@ def summary_lines(source: str, target: str, result: ConversionResult) -> Iterato
     kept = sum(layer.kept for layer in layers.values())
     already = f" ({kept} kept, they were lazy)" if kept else ""
     yield f"{source} -> {target}"
-    yield f"{images}{len(layers)} layers{already}, {format_size(before)} -> {format_size(after)}"
+    sizes = f"{format_size(before)} -> {format_size(after)}"
+    yield f"{images}{len(layers)} layers{already}, {sizes} in {_time(layers.values(), result)}"
     if result.left_out:
         yield f"left out: {len(result.left_out)} attestations, which describe the original"
     yield str(result.digest)
+
+
+def _time(layers: Iterable[ConvertedLayer], result: ConversionResult) -> str:
+    written = sum(layer.uncompressed_bytes for layer in layers if not layer.kept)
+    if not written or not result.seconds:
+        return f"{result.seconds:.1f} s"
+    return f"{result.seconds:.1f} s ({format_size(round(written / result.seconds))}/s unpacked)"
 
 
 def result_document(source: str, target: str, result: ConversionResult) -> dict[str, Any]:
@@ -64,6 +72,7 @@ def result_document(source: str, target: str, result: ConversionResult) -> dict[
         "mediaType": result.media_type,
         "images": [_image_document(image) for image in result.images],
         "leftOut": [str(digest) for digest in result.left_out],
+        "seconds": round(result.seconds, 3),
     }
 
 

@@ -46,6 +46,7 @@ def _result(images: int, left_out: Iterable[Digest] = ()) -> ConversionResult:
         media_type="application/vnd.oci.image.index.v1+json",
         images=(image,) * images,
         left_out=tuple(left_out),
+        seconds=2.5,
     )
 
 
@@ -97,11 +98,11 @@ def test_a_terminal_gets_bars(
 def test_the_summary_counts_each_layer_once() -> None:
     assert list(summary_lines("a", "b", _result(1))) == [
         "a -> b",
-        "1 layers, 15.0 MB -> 16.0 MB",
+        "1 layers, 15.0 MB -> 16.0 MB in 2.5 s (20.0 MB/s unpacked)",
         str(_NEW),
     ]
     assert list(summary_lines("a", "b", _result(2, [_TOC])))[1:3] == [
-        "2 platforms, 1 layers, 15.0 MB -> 16.0 MB",
+        "2 platforms, 1 layers, 15.0 MB -> 16.0 MB in 2.5 s (20.0 MB/s unpacked)",
         "left out: 1 attestations, which describe the original",
     ]
 
@@ -133,4 +134,5 @@ def test_the_document() -> None:
         "mediaType": "application/vnd.oci.image.index.v1+json",
         "images": [image],
         "leftOut": [str(_TOC)],
+        "seconds": 2.5,
     }

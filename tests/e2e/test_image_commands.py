@@ -30,7 +30,7 @@ def _run(*words: str) -> str:
     ).stdout
 
 
-@pytest.fixture(params=["lazy_name", "go_lazy_name", "go_zstd_name"])
+@pytest.fixture(params=["lazy_name", "go_lazy_name", "go_zstd_name", "go_optimized_name"])
 def any_image(request: pytest.FixtureRequest) -> str:
     name: str = request.getfixturevalue(request.param)
     return name

@@ -56,7 +56,7 @@ def test_stargz_snapshotters_converter_finds_our_table_of_contents(
         assert ctr.remote("images", "get-toc-digest", layer["digest"]).strip() == stated
 
 
-@pytest.mark.parametrize("fixture", ["go_lazy_name", "go_zstd_name"])
+@pytest.mark.parametrize("fixture", ["go_lazy_name", "go_zstd_name", "go_optimized_name"])
 def test_an_image_of_stargz_snapshotters_converter_is_lazy(
     node: Node,
     fixture: str,

@@ -11,8 +11,8 @@ all that follows it. ``source`` names what the file was made from, so that files
 import mmap
 import struct
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from isal import isal_zlib
 
@@ -22,7 +22,7 @@ SOURCE_BYTES = 32
 _HEADER = struct.Struct("=8sII32sI4x")
 _CHECKED_FROM = 16
 _SECTION = struct.Struct("=QQ")
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 256 << 10
 
 Buffer = bytes | bytearray | memoryview
 
@@ -60,7 +60,7 @@ def map_packed(
         LayerStateError: it is missing, damaged, or of another kind, version or source.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             _check(file, path, (magic, version, source, sections))
             mapped = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
     except OSError as error:
@@ -79,7 +79,7 @@ def _sections(content: memoryview, path: Path) -> list[memoryview]:
     return [content[offset : offset + length] for offset, length in spans]
 
 
-def _check(file: BinaryIO, path: Path, expected: tuple[bytes, int, bytes, int]) -> None:
+def _check(file: FileIO, path: Path, expected: tuple[bytes, int, bytes, int]) -> None:
     header = file.read(_HEADER.size)
     if len(header) < _HEADER.size:
         raise LayerStateError(path, "it is cut off")
@@ -87,7 +87,9 @@ def _check(file: BinaryIO, path: Path, expected: tuple[bytes, int, bytes, int]) 
     if (magic, version, source, sections) != expected:
         raise LayerStateError(path, f"it is of another kind, version ({version}) or TOC")
     actual = isal_zlib.crc32(header[_CHECKED_FROM:])
-    while piece := file.read(_PIECE_BYTES):
-        actual = isal_zlib.crc32(piece, actual)
+    # One small buffer for all: fresh memory for each piece would take longer than the checksum.
+    buffer = memoryview(bytearray(_PIECE_BYTES))
+    while length := file.readinto(buffer):
+        actual = isal_zlib.crc32(buffer[:length], actual)
     if actual != checksum:
         raise LayerStateError(path, "its checksum is wrong")

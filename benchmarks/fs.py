@@ -10,15 +10,12 @@ alone: what it holds and does with 30 layers, and with one of 100,000 files.
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import statistics
 import tempfile
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +26,7 @@ from benchmarks.fs_columns import COLUMNS, Material, Served
 from benchmarks.fs_daemon import measure_daemon
 from benchmarks.fs_measures import CACHED, Timing, measure_cached, measure_fetching
 from benchmarks.fs_tree import Tree, make_tree, push_tree
+from benchmarks.machine import describe
 from tests.real_registry import RealRegistry
 
 Results = dict[str, dict[str, Timing]]  # by measure, then by column
@@ -83,10 +81,7 @@ def report(
     results: Results, daemon: dict[str, float], options: argparse.Namespace
 ) -> dict[str, Any]:
     return {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
+        "machine": describe(),
         "small_files": options.small_files,
         "big_mib": options.big_mib,
         "rounds": options.rounds,

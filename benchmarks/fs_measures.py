@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.fs_columns import Served
 from benchmarks.fs_tree import BIG, Tree
-from tests.fs.fs_server import drop_page_cache
+from benchmarks.machine import drop_page_cache
 
 _BLOCK_BYTES = 1 << 20
 _PAGE_BYTES = 4096

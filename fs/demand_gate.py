@@ -36,6 +36,10 @@ class DemandGate:
         """Somebody will soon read: counts as a reader that was here just now."""
         self._last_demand = trio.current_time()
 
+    def is_quiet(self, seconds: float) -> bool:
+        """Whether nobody waits, and nobody has for that long."""
+        return self._waiting == 0 and trio.current_time() >= self._last_demand + seconds
+
     async def wait_quiet(self, seconds: float) -> None:
         """Returns when nobody waits, and nobody has for that long: who reads now will soon read more."""
         while True:

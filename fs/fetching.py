@@ -16,7 +16,7 @@ from estargz.verify import VerifiedChunk
 from fs.chunk_store import ChunkStore
 from fs.errors import ChunkUnavailableError, StaleLayerError
 from fs.fetch_counters import FetchCounters, Priority
-from fs.flights import Flight, Request
+from fs.flights import Flight, Request, Turn
 from fs.landing import Landing
 from fs.layer_blob import LayerBlob, StreamWindow
 from fs.layer_image import LayerImage
@@ -246,7 +246,7 @@ class Fetcher:
         async with self._blob.stream(
             start=request.start, length=request.end - request.start, priority=request.priority
         ) as pieces:
-            received = StreamWindow(self._blob, pieces, request.start, self._settings)
+            received, turn = StreamWindow(self._blob, pieces, request.start, self._settings), Turn()
             for number in request.numbers:
                 if request.priority is not Priority.DEMAND:
                     await self._stand_aside(request, quiet_seconds)
@@ -255,16 +255,18 @@ class Fetcher:
                 if number in request.waiting:
                     data = await received.take(member.start, member.end)
                     flight = request.received(number)
-                    await room.acquire()
                     if self._landing.is_quick(member):
-                        await self._land(request, flight, data, room)
+                        await self._land(request, flight, data)
+                        turn.worked(len(data))
                     else:
-                        landings.start_soon(self._land, request, flight, data, room)
+                        await room.acquire()
+                        landings.start_soon(self._land_beside, request, flight, data, room)
                 request.position = member.end
+                await turn.pass_on()
             await received.drain()
 
     async def _stand_aside(self, request: Request, quiet_seconds: float) -> None:
-        if not request.waiting:
+        if not request.waiting and not self._node.gate.is_quiet(quiet_seconds):
             with trio.CancelScope() as request.standing_aside:
                 await self._node.gate.wait_quiet(quiet_seconds)
             request.standing_aside = None
@@ -274,9 +276,14 @@ class Fetcher:
         if self.is_missing(number):
             request.waiting[number] = self._flights[number] = Flight(number)
 
-    async def _land(
+    async def _land_beside(
         self, request: Request, flight: Flight, data: bytes, room: trio.Semaphore
     ) -> None:
+        """As ``_land``, beside the receiving of what follows, for which there is room only so often."""
+        await self._land(request, flight, data)
+        room.release()
+
+    async def _land(self, request: Request, flight: Flight, data: bytes) -> None:
         """Puts a member into the store; wrong bytes are asked for once more."""
         member = self._chunks.member(flight.member)
         try:
@@ -293,8 +300,6 @@ class Fetcher:
         except RegistryError as error:
             self._fail(flight, error)
         self._close(flight, request)
-        room.release()
-        await trio.lowlevel.checkpoint()  # many small members may have come at once
 
     async def _fetch_again(self, number: int, priority: Priority) -> bytes:
         member = self._chunks.member(number)

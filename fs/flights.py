@@ -8,6 +8,9 @@ import trio
 from estargz.verify import VerifiedChunk
 from fs.fetch_counters import Priority
 
+# About two milliseconds of decoding.
+_TURN_BYTES = 32 << 10
+
 
 @dataclass(eq=False, slots=True)
 class Flight:
@@ -24,6 +27,27 @@ class Flight:
     landed: trio.Event = field(default_factory=trio.Event)
     error: Exception | None = None
     unkept: dict[int, VerifiedChunk] = field(default_factory=dict)
+
+
+@dataclass(eq=False, slots=True)
+class Turn:
+    """How much a task has done since it last let others run: many small members may have come at once.
+
+    Attributes:
+        done_bytes: compressed bytes that it has decoded.
+    """
+
+    done_bytes: int = 0
+
+    def worked(self, size: int) -> None:
+        """It decoded so much, without letting anybody run."""
+        self.done_bytes += size
+
+    async def pass_on(self) -> None:
+        """Lets others run if it is time."""
+        if self.done_bytes >= _TURN_BYTES:
+            self.done_bytes = 0
+            await trio.lowlevel.checkpoint()
 
 
 @dataclass(eq=False, slots=True)

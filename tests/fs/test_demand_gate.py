@@ -50,3 +50,14 @@ async def test_who_will_soon_read_is_waited_for(autojump_clock: MockClock) -> No
     assert trio.current_time() == 1
     await gate.wait_quiet(2)
     assert trio.current_time() == 3
+
+
+async def test_whether_it_is_quiet_is_known_without_waiting(autojump_clock: MockClock) -> None:
+    gate = DemandGate()
+    assert gate.is_quiet(0.5)
+    with gate.demand():
+        assert not gate.is_quiet(0.0)
+    assert gate.is_quiet(0.0)
+    assert not gate.is_quiet(0.5)
+    await trio.sleep(0.5)
+    assert gate.is_quiet(0.5)

@@ -2,7 +2,7 @@ import trio
 import trio.testing
 
 from fs.fetch_counters import Priority
-from fs.flights import Flight, Request
+from fs.flights import Flight, Request, Turn
 
 
 def test_a_flight_is_over_when_it_is_forgotten() -> None:
@@ -30,3 +30,20 @@ async def test_boarding_ends_standing_aside() -> None:
         nursery.start_soon(stand_aside)
         await trio.testing.wait_all_tasks_blocked()
         request.board(Flight(3))
+
+
+async def test_others_run_after_a_turns_worth_of_work() -> None:
+    turn, ran = Turn(), 0
+
+    async def count() -> None:
+        nonlocal ran
+        ran += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        turn.worked(100)
+        await turn.pass_on()
+        assert ran == 0
+        turn.worked(1 << 20)
+        await turn.pass_on()
+        assert ran == 1

@@ -14,6 +14,8 @@ from fs.cache_usage import CacheSettings
 from fs.filling import FillSettings
 from fs.layer import Layer, LayerSource
 from fs.layers import LayerTable
+from fs.read_ahead import ReadAheadSettings
+from fs.request_planning import FetchSettings
 from tests.fakes.registry import FakeRegistry
 from tests.fs.in_process import layer_table, push, read_file
 from tests.fs.layers_by_hand import HandmadeBlob
@@ -45,6 +47,13 @@ def limit(layers: float, *, lease_seconds: float = 0.0) -> CacheSettings:
     )
 
 
+NOTHING_ALONG = FetchSettings(
+    read_ahead=ReadAheadSettings(
+        least_window_bytes=0, max_random_window_bytes=0, first_window_bytes=0, max_window_bytes=0
+    )
+)
+
+
 async def read_all(layer: Layer, seed: int) -> None:
     for name, content in contents(seed).items():
         assert await read_file(layer, name) == content
@@ -61,10 +70,12 @@ def disk_blocks(root: Path) -> int:
 
 
 async def test_the_layer_used_longest_ago_goes_first(fake: FakeRegistry, tmp_path: Path) -> None:
-    async with layer_table(tmp_path, caching=limit(3)) as table:
+    async with layer_table(tmp_path, caching=limit(3), fetching=NOTHING_ALONG) as table:
         layers = [await table.attach(make(fake, seed)) for seed in range(3)]
         for seed in (1, 0, 2):
-            await read_all(layers[seed], seed)
+            for name, content in contents(seed).items():
+                assert await read_file(layers[seed], name) == content
+                await settle(table)  # room is made as soon as it is needed, not when all has come
             layers[seed].last_used = time.time() - {1: 300, 0: 200, 2: 100}[seed]
             await settle(table)
         states = [layer.store.statistics().present_bytes for layer in layers]

@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
@@ -19,12 +18,12 @@ from registry.archive_image import ArchiveImage
 from registry.archives import pack_layout
 from registry.client import RegistryClient
 from registry.digest import Digest
-from registry.errors import BadResponseError, InvalidReferenceError, LayoutError
+from registry.errors import BadResponseError, LayoutError
 from registry.image_names import ArchiveFormat, ArchiveName, ImageName, LayoutName
 from registry.layout import OciLayout
 from registry.manifest import MAX_MANIFEST_BYTES, RawManifest, parse_manifest
 from registry.ranges import BlobRange
-from registry.reference import Reference, is_tag
+from registry.reference import Reference
 
 __all__ = [
     "ImageName",
@@ -146,10 +145,7 @@ class RegistryImage:
 
     def sibling(self, tag_suffix: str) -> "RegistryImage":
         """See ``ImageStore``."""
-        tag = f"{self._reference.tag or ''}{tag_suffix}"
-        if self._reference.tag is None or not is_tag(tag):
-            raise InvalidReferenceError(f"{self}{tag_suffix}", "that image is found by its tag")
-        return RegistryImage(replace(self._reference, tag=tag, digest=None), self._client)
+        return RegistryImage(self._reference.sibling(tag_suffix), self._client)
 
     async def fetch_manifest(self, digest: Digest | None = None) -> RawManifest:
         """See ``ImageStore``."""

@@ -5,7 +5,7 @@ host only if it looks like one (a dot, a colon, upper case, or ``localhost``), a
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from registry.digest import Digest
@@ -92,6 +92,17 @@ class Reference:
     def repository_name(self) -> Repository:
         """Where this image's blobs are asked from."""
         return Repository(self.host, self.repository)
+
+    def sibling(self, tag_suffix: str) -> Self:
+        """The image whose tag is this one's with something behind it.
+
+        Raises:
+            InvalidReferenceError: there is no tag, or it becomes too long.
+        """
+        tag = f"{self.tag or ''}{tag_suffix}"
+        if self.tag is None or not is_tag(tag):
+            raise InvalidReferenceError(f"{self}{tag_suffix}", "that image is found by its tag")
+        return replace(self, tag=tag, digest=None)
 
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag is not None else ""

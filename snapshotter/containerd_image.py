@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -10,11 +10,10 @@ from typing import Final
 import trio
 
 from registry.digest import Digest
-from registry.errors import InvalidReferenceError
 from registry.images import OnProgress, RegistryImage
 from registry.manifest import MAX_MANIFEST_BYTES, RawManifest, parse_manifest
 from registry.ranges import BlobRange
-from registry.reference import Reference, Repository, is_tag
+from registry.reference import Reference, Repository
 from snapshotter.containerd_client import PIECE_BYTES, ContainerdClient
 from snapshotter.containerd_errors import ContainerdError
 from snapshotter.containerd_labels import child_labels, origin_label
@@ -37,6 +36,14 @@ class ContainerdName:
     def __str__(self) -> str:
         return f"{CONTAINERD_PREFIX}{self.reference}"
 
+    def as_target(self) -> "ContainerdName":
+        """The name that what is written gets: with a tag, and without a digest.
+
+        Raises:
+            InvalidReferenceError: there is no tag.
+        """
+        return ContainerdName(self.reference.sibling(""))
+
 
 class ContainerdImage:
     """An image in containerd. All of it must be there: nothing is pulled."""
@@ -57,11 +64,7 @@ class ContainerdImage:
 
     def sibling(self, tag_suffix: str) -> "ContainerdImage":
         """See ``ImageStore``."""
-        reference = self._name.reference
-        tag = f"{reference.tag or ''}{tag_suffix}"
-        if reference.tag is None or not is_tag(tag):
-            raise InvalidReferenceError(f"{self}{tag_suffix}", "that image is found by its tag")
-        name = ContainerdName(replace(reference, tag=tag, digest=None))
+        name = ContainerdName(self._name.reference.sibling(tag_suffix))
         return ContainerdImage(name, self._client)
 
     async def fetch_manifest(self, digest: Digest | None = None) -> RawManifest:

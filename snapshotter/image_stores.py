@@ -78,10 +78,11 @@ class ImageStores:
         """The store that an image is written to; see ``registry.images.open_target``.
 
         Raises:
+            InvalidReferenceError: it is a name in containerd without a tag.
             LayoutError: it is an archive that exists already, or cannot be written.
         """
         if isinstance(name, ContainerdName):
-            yield self._containerd_image(name)
+            yield self._containerd_image(name.as_target())
             return
         async with open_target(name, self._registries) as target:
             yield target

@@ -90,3 +90,12 @@ def test_repositories_are_always_well_formed():
 def test_tags():
     assert is_tag("v1.0_rc-1")
     assert not any(map(is_tag, ("", ".a", "a/b", "a" * 129, "é")))
+
+
+def test_siblings():
+    reference = Reference.parse("a.test/b:1")
+    assert str(reference.sibling("-x")) == "a.test/b:1-x"
+    assert reference.sibling("") == reference
+    for text in (f"a.test/b@sha256:{'0' * 64}", f"a.test/b:{'1' * 128}"):
+        with pytest.raises(InvalidReferenceError, match="tag"):
+            Reference.parse(text).sibling("-x")

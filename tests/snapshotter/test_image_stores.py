@@ -35,6 +35,16 @@ async def test_every_kind_of_name(text: str, name: NamedImage) -> None:
             assert target.describe() == source.describe()
 
 
+async def test_what_is_written_into_containerd_has_a_tag() -> None:
+    digest = f"@sha256:{'0' * 64}"
+    async with ImageStores(ImageAccess()) as stores:
+        async with stores.target(parse_image(f"containerd:a.test/b:1{digest}")) as target:
+            assert target.describe() == "containerd:a.test/b:1"
+        with pytest.raises(InvalidReferenceError, match="tag"):
+            async with stores.target(parse_image(f"containerd:a.test/b{digest}")):
+                pass
+
+
 def test_what_names_nothing() -> None:
     for text in ("containerd:", "containerd:oci:dir/A", ""):
         with pytest.raises(InvalidReferenceError):

@@ -19,7 +19,7 @@ from estargz.opening import (
 )
 from estargz.toc import Toc, parse_toc
 from registry.digest import Digest
-from registry.errors import InvalidReferenceError, LayoutError, NotFoundError
+from registry.errors import ContentError, InvalidReferenceError, LayoutError
 from registry.images import ImageStore
 
 
@@ -72,7 +72,10 @@ async def _find(source: ImageStore, layer: Digest) -> FoundToc:
 async def _find_outside(source: ImageStore, layer: Digest, reason: ExternalTocError) -> bytes:
     try:
         return await read_external_toc(source.sibling(TOC_IMAGE_SUFFIX), layer)
-    except (NotFoundError, LayoutError, InvalidReferenceError) as error:
+    except ContentError as error:
+        # A layout's error does not tell an image that is missing from one that is damaged.
+        if not error.absent and not isinstance(error, LayoutError | InvalidReferenceError):
+            raise
         raise NotEstargzError(f"{reason.reason}, which is not there: {error}") from error
 
 

@@ -37,7 +37,13 @@ def one_line(text: str) -> str:
 
 
 class ContentError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package.
+
+    Attributes:
+        absent: whether it says that something is not there, and not that it could not be had.
+    """
+
+    absent: ClassVar[bool] = False
 
 
 class RegistryError(ContentError):
@@ -143,6 +149,7 @@ class UnauthorizedError(RegistryError):
 class NotFoundError(RegistryError):
     """The registry has no such manifest, blob or repository."""
 
+    absent = True
     problem = "does not have"
     advice = "check the name and the tag"
 

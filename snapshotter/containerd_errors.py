@@ -43,6 +43,7 @@ class ContainerdError(ContentError):
 class ContainerdNotFoundError(ContainerdError):
     """containerd has no such image, or not this part of it."""
 
+    absent = True
     advice = (
         "check the name and --namespace; of images that were pulled lazily, or for one platform, it has "
         "not everything: convert from the registry, or choose with --platform"

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from estargz.convert import ConversionOptions, convert_image
+from estargz.inspection import inspect_image
+from estargz.planning import BlobLayout, WriterOptions
 from registry.digest import Digest
 from registry.errors import InvalidReferenceError
 from registry.manifest import (
@@ -21,6 +24,8 @@ from snapshotter.containerd_client import ContainerdAddress, ContainerdClient
 from snapshotter.containerd_errors import ContainerdError, ContainerdNotFoundError
 from snapshotter.containerd_image import ContainerdImage, ContainerdName
 from tests.e2e.ctr import Ctr
+from tests.estargz.layouts import Layer, Layout, store
+from tests.strategies import Node, build_tar
 
 pytestmark = pytest.mark.containerd
 
@@ -116,3 +121,21 @@ def test_siblings(containerd_address: ContainerdAddress) -> None:
     by_digest = ContainerdImage(ContainerdName.parse(f"registry.test/a@{BLOB}"), client)
     with pytest.raises(InvalidReferenceError, match="by its tag"):
         by_digest.sibling("-x")
+
+
+async def test_a_table_of_contents_in_an_image_that_is_not_there(
+    containerd_address: ContainerdAddress, tmp_path: Path
+) -> None:
+    layout = Layout(tmp_path / "layout")
+    tar = build_tar([Node(name="a", content=b"a" * 5000)])
+    source = layout.name(layout.add_image([Layer(tar=tar)]))
+    async with ContainerdClient(containerd_address) as client:
+        image = ContainerdImage(ContainerdName.parse("registry.test/apart:1"), client)
+        options = ConversionOptions(writer=WriterOptions(layout=BlobLayout.EXTERNAL_TOC))
+        for toc_target in (store(tmp_path / "elsewhere"), image.sibling("-esgztoc")):
+            await convert_image(
+                source, image, options, progress=lambda _event: None, toc_target=toc_target
+            )
+            (manifest,) = (await inspect_image(image, check=True)).manifests
+            (layer,) = manifest.layers
+            assert layer.lazy == isinstance(toc_target, ContainerdImage), layer.not_lazy_because

@@ -3,8 +3,9 @@
     python -m benchmarks.toc [--entries N] [--json FILE]
 
 A table of as many files as a large image has is made, and compressed as it would be in a blob. Then, in a process of its own, it is
-decompressed and compared with its digest, parsed, and compiled into what is served. Seconds are a processor's; memory is the peak of
-what is resident, less what was before. One more process attaches what the first one kept: the time is the clock's, the best of a few.
+decompressed and compared with its digest, parsed, compiled into what is served, and written as an EROFS image. Seconds are a
+processor's; memory is the peak of what is resident, less what was before. One more process attaches what the first one kept: the
+time is the clock's, the best of a few.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from estargz.codec import Codec
 from estargz.opening import extract_toc, found_elsewhere
 from estargz.toc import TOC_NAME, Toc, TocEntry, dump_toc, parse_toc
 from fs.compiling import compile_layer
+from fs.erofs import write_erofs
 from fs.inodes import InodeTable
 from fs.layer_image import CHUNKS_NAME, TREE_NAME, map_image, save_image
 from fs.packed_file import SOURCE_BYTES
@@ -94,12 +96,18 @@ def measure(path: Path, digest: Digest) -> dict[str, float]:
     parsed = resident("VmRSS")
     image = compile_layer(toc, payload_bytes=found.payload_bytes)
     times.append(time.process_time())
+    with tempfile.TemporaryFile() as output:
+        write_erofs(image.inodes, output, data_bytes=image.data_bytes, uuid=bytes(16))
+        times.append(time.process_time())
+        erofs_bytes = output.seek(0, 2)
     save_image(image, path.parent, source=bytes(SOURCE_BYTES))
     return {
         "openSeconds": times[1] - times[0],
         "parseSeconds": times[2] - times[1],
         "compileSeconds": times[3] - times[2],
-        "seconds": times[3] - times[0],
+        "erofsSeconds": times[4] - times[3],
+        "seconds": times[4] - times[0],
+        "erofsBytes": erofs_bytes,
         "parsedBytes": parsed - before,
         "peakBytes": resident("VmHWM") - before,
     }
@@ -158,6 +166,8 @@ def table(result: dict[str, Any]) -> Table:
     shown.add_row("decompress and verify, seconds", f"{result['openSeconds']:.2f}", "")
     shown.add_row("parse, seconds", f"{result['parseSeconds']:.2f}", "")
     shown.add_row("compile, seconds", f"{result['compileSeconds']:.2f}", "")
+    shown.add_row("EROFS image, seconds", f"{result['erofsSeconds']:.2f}", "")
+    shown.add_row("EROFS image, MB", f"{result['erofsBytes'] / _MB:.1f}", "")
     shown.add_row("together, seconds", f"{result['seconds']:.2f}", "2")
     shown.add_row("resident when parsed, MB", f"{result['parsedBytes'] / _MB:.0f}", "")
     shown.add_row("resident at the peak, MB", f"{result['peakBytes'] / _MB:.0f}", "150")

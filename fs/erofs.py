@@ -51,6 +51,7 @@ from fs.inodes import ROOT, InodeTable
 _SECOND_NS = 1_000_000_000
 _FLUSH_BYTES = 1 << 20
 _REGULAR, _DIRECTORY, _SYMLINK = stat.S_IFREG >> 12, stat.S_IFDIR >> 12, stat.S_IFLNK >> 12
+_PADDING = [bytes(length) for length in range(SLOT_BYTES)]
 _DOTS = (b".", b"..")
 _MAX_DATA_BYTES = MAX_BLOCK << BLOCK_BITS
 
@@ -136,7 +137,7 @@ class _Writer:
         size = self._inodes.sizes[index]
         if kind == _REGULAR and size:
             self._add_inode(index, size, CHUNK_BASED, CHUNK_INDEXES | chunk_bits(size))
-            self._pending += bytes(-len(self._pending) % CHUNK_INDEX.size)
+            self._pending += _PADDING[-len(self._pending) % CHUNK_INDEX.size]
             block = self._inodes.places[index] >> BLOCK_BITS
             self._pending += CHUNK_INDEX.pack(0, CONTENT_DEVICE, block)
         elif kind == _DIRECTORY:
@@ -186,10 +187,12 @@ class _Writer:
     def _add_inode(self, index: int, size: int, layout: int, where: int) -> None:
         """Appends an inode and its extended attributes; ``where`` is its ``i_u``."""
         inodes, pending = self._inodes, self._pending
-        pending += bytes(-len(pending) % SLOT_BYTES)  # what was flushed is a multiple of it
+        pending += _PADDING[-len(pending) % SLOT_BYTES]  # what was flushed is a multiple of it
         self._nodes[index] = (self._flushed + len(pending)) // SLOT_BYTES
-        xattrs = self._xattrs_of(index)
-        units = xattr_units(xattrs) if xattrs else 0
+        xattrs, units = b"", 0
+        if inodes.xattr_sets[index]:
+            xattrs = self._xattrs_of(index)
+            units = xattr_units(xattrs)
         mode, nlink = inodes.modes[index], inodes.nlinks[index]
         owner = (inodes.uids[index], inodes.gids[index])
         number = index + 1  # what 32-bit programs see as inode number

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -79,7 +80,11 @@ async def _serving(
     ) as server:
         if connection.negotiated is None:
             negotiated = await server.wait_negotiated()
-            await trio.to_thread.run_sync(let_keep, root, connection, negotiated)
+            try:
+                await trio.to_thread.run_sync(let_keep, root, connection, negotiated)
+            except (OSError, subprocess.CalledProcessError) as error:
+                fields = {"error": str(error)}
+                _log.warning("no keeper: readers fail if this ends", extra={"fields": fields})
         yield server
 
 

@@ -151,7 +151,8 @@ class DataServer:
                     _log.info("the data file system was unmounted")
                     return
                 if error.errno != errno.ENOENT:  # that one was interrupted before it was read
-                    raise
+                    self._token.run_sync_soon(self._nursery.start_soon, self._fail, error)
+                    return
             else:
                 self._take(bytes(buffer[:length]))
 
@@ -215,6 +216,10 @@ class DataServer:
                 del self._waiting[read.unique]
         if interrupted.cancelled_caught:
             self._write(dump_error(read.unique, errno.EINTR))
+
+    async def _fail(self, error: OSError) -> None:
+        """Ends the server: nobody takes requests any more, and a successor can."""
+        raise error
 
     def _interrupt(self, unique: int) -> None:
         """Ends a wait; a read that is answered by now is none of them."""

@@ -95,7 +95,7 @@ class ErofsTrees:
                 return self._link(layer.digest)
             try:
                 await trio.to_thread.run_sync(self._mount, layer, content)
-            except (UnrepresentableError, MountError) as error:
+            except (UnrepresentableError, MountError, OSError) as error:
                 fields = {"layer": str(layer.digest), "error": str(error)}
                 _log.warning("layer is left to FUSE", extra={"fields": fields})
                 self._left.add(layer.digest)
@@ -153,10 +153,12 @@ class ErofsTrees:
         """Takes stock of the mounts there are; gives the layers that are kept."""
         for directory in (self._links, *self._places.values()):
             directory.mkdir(mode=0o700, exist_ok=True)
+        kept = self._directories.kept()
         for content, place in self._places.items():  # a layer that has both counts as local
             for mountpoint in set(mountpoints_below(place)):
-                if content is Content.LOCAL or is_served:
-                    self._shown[_digest_of(mountpoint.name)] = content
+                digest = _digest_of(mountpoint.name)
+                if digest in kept and (content is Content.LOCAL or is_served):
+                    self._shown[digest] = content
                 else:
                     _unmount(mountpoint)
         for link in self._links.iterdir():
@@ -164,7 +166,7 @@ class ErofsTrees:
                 link.unlink()
         for digest, content in self._shown.items():
             _replace_link(self._link(digest), self._places[content] / digest.file_name)
-        return self._directories.kept()
+        return kept
 
     def unmount_all(self) -> None:
         """Takes every mount away, lazily; it blocks.

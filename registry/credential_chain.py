@@ -2,9 +2,10 @@
 
 1. the snapshotter's own configuration;
 2. what CRI passed for the image, for the kubelet knows best which secret of a pod is meant;
-3. Kubernetes' image pull secrets;
+3. Kubernetes' image pull secrets, as far as anybody hands them to the client;
 4. the kubelet's credential provider plugins;
-5. files of docker, nerdctl, podman and the kubelet, and the helper programs they name.
+5. files that the configuration names, as Kubernetes mounts secrets;
+6. files of docker, nerdctl, podman and the kubelet, and the helper programs they name.
 
 The first that knows something answers. What a registry refuses is passed over for a while in favour of the next source: passwords
 of clouds live for hours, mounts for weeks. A source that is broken is passed over too, logged once, and told where access is then
@@ -156,13 +157,9 @@ def credential_sources(
     if settings.provider_config is not None and settings.provider_directory is not None:
         config, directory = settings.provider_config, settings.provider_directory
         providers = (CredentialProviders(config, directory, timeout_seconds=timeout),)
-    files: tuple[CredentialSource, ...]
-    if settings.files is None:
-        files = user_files(helper_timeout_seconds=timeout)
-    else:
-        files = tuple(
-            CredentialFile(path, helper_timeout_seconds=timeout) for path in settings.files
-        )
+    files = tuple(CredentialFile(path, helper_timeout_seconds=timeout) for path in settings.files)
+    if settings.user_files:
+        files += user_files(helper_timeout_seconds=timeout)
     return OwnLogins(settings.logins), passed, secrets, *providers, *files
 
 

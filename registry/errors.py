@@ -88,18 +88,23 @@ class RegistryError(ContentError):
         super().__init__(host, status, self.code, self.detail)
 
     def __str__(self) -> str:
-        said = " ".join(_filled([str(self.status or ""), self.code, self.detail]))
         what = f"registry {self.host} {self.problem}"
         mirrors = ", ".join(error.reason() for error in self.others)
         others = f"; its other endpoints failed too: {mirrors}" if mirrors else ""
         sources = "; ".join(str(error) for error in self.passed_over)
         notes = f"{others}; {sources}" if sources else others
-        return f"{what} {self._subject()}({said or 'no details'}): {self.advice_text()}{notes}"
+        return (
+            f"{what} {self._subject()}({self.said() or 'no details'}): {self.advice_text()}{notes}"
+        )
 
     def reason(self) -> str:
         """Who failed, and what it said, in short."""
-        said = " ".join(_filled([str(self.status or ""), self.code, self.detail]))
+        said = self.said()
         return f"{self.host} ({said})" if said else self.host
+
+    def said(self) -> str:
+        """Status, code and detail, as far as there are any."""
+        return " ".join(_filled([str(self.status or ""), self.code, self.detail]))
 
     def after(self, others: "tuple[RegistryError, ...]", *, retryable: bool) -> "RegistryError":
         """The same error, with what the other endpoints of the same registry said."""

@@ -42,11 +42,11 @@ def parse_mirrors(
     return mirrors
 
 
-def parse_config_paths(text: str, error: MakeError) -> tuple[Path, ...]:
-    """Reads ``registry.config_path``: absolute directories, with colons between them."""
+def parse_paths(text: str, key: str, error: MakeError) -> tuple[Path, ...]:
+    """Reads a key like ``registry.config_path``: absolute paths, with colons between them."""
     paths = tuple(Path(part) for part in text.split(":") if part)
     if not all(path.is_absolute() for path in paths):
-        raise error("registry.config_path", "must be absolute paths, with colons between them")
+        raise error(key, "must be absolute paths, with colons between them")
     return paths
 
 

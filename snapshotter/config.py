@@ -11,7 +11,7 @@ from fs.settings import Backend, FsSettings
 from registry.credential_settings import CredentialSettings
 from registry.host_settings import HostSettings
 from registry.login_table import parse_logins
-from registry.resolver_table import parse_config_paths, parse_mirrors
+from registry.resolver_table import parse_mirrors, parse_paths
 from registry.settings import ClientSettings
 from snapshotter.config_file import ConfigFile
 from snapshotter.errors import ConfigError
@@ -224,7 +224,7 @@ def _registry_settings(file: ConfigFile) -> ClientSettings:
 def _host_settings(file: ConfigFile) -> HostSettings:
     error = _error_in(file)
     return HostSettings(
-        config_paths=parse_config_paths(file.get("registry.config_path"), error),
+        config_paths=_paths(file, "registry.config_path"),
         mirrors=parse_mirrors(file.get("resolver.host"), error),
     )
 
@@ -236,9 +236,14 @@ def _credential_settings(file: ConfigFile) -> CredentialSettings:
         raise error("credential_provider", "needs both config and bin_dir")
     return CredentialSettings(
         logins=parse_logins(file.get("registry.configs"), error),
+        files=_paths(file, "registry.credential_files"),
         provider_config=Path(config) if config else None,
         provider_directory=Path(directory) if directory else None,
     )
+
+
+def _paths(file: ConfigFile, key: str) -> tuple[Path, ...]:
+    return parse_paths(file.get(key), key, _error_in(file))
 
 
 def _error_in(file: ConfigFile) -> Callable[[str, str], ConfigError]:

@@ -119,6 +119,7 @@ _FETCHING: Final = (
     Key("resolver.host", {}, "mirrors of registries, asked before what registry.config_path says", secrets=("header",)),
     Key("registry.config_path", "/etc/containerd/certs.d:/etc/docker/certs.d", "directories of HOST/hosts.toml, as containerd's; looked at again while running"),
     Key("registry.configs", {}, "logins of hosts, as containerd's [registry.configs.HOST.auth]", secrets=("auth",)),
+    Key("registry.credential_files", "", "files like docker's config.json, asked before the user's own; with colons between them"),
     Key("credential_provider.config", "", "the kubelet's CredentialProviderConfig (its --image-credential-provider-config)"),
     Key("credential_provider.bin_dir", "", "where the programs are that it names (its --image-credential-provider-bin-dir)"),
     Key("registry.mirrors", {}, idle="outdated in containerd too: use registry.config_path or resolver.host"),

@@ -21,6 +21,11 @@ from snapshotter.doctor_checks import Finding, Report
 from snapshotter.image_options import host_platform
 
 _SHORT: Final = 19
+_FAILURES: Final = {
+    "reach": "cannot be reached",
+    "manifest": "does not give the manifest",
+    "range": "does not give a part of a layer",
+}
 
 
 def check_registry(reference: Reference, settings: ClientSettings, report: Report) -> None:
@@ -163,11 +168,11 @@ def _is_annotated(layer: Descriptor) -> bool:
 
 def _failure(check: str, error: Exception, *, subject: str) -> Finding:
     if isinstance(error, RegistryError):
-        said = error.reason()
-        return Finding.problem(
-            check, f"{error.problem} {said}", advice=error.advice_text(), subject=subject
-        )
-    return Finding.problem(check, str(error), advice="see there", subject=subject)
+        what = f"{_FAILURES[check]}: {error.said() or 'no details'}"
+        return Finding.problem(check, what, advice=error.advice_text(), subject=subject)
+    what = f"{_FAILURES[check]}: {error}"
+    advice = "look at what the image's author pushed"
+    return Finding.problem(check, what, advice=advice, subject=subject)
 
 
 def _describe_answer(endpoint: Endpoint, knock: Knock) -> str:

@@ -118,9 +118,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._challenge(self._state.challenge or 'Basic realm="fake"')
         if not self._state.require_token:
             return True
-        repository = self._path.removeprefix("/v2/").rpartition(
-            next(part for part in ("/blobs/", "/referrers/", "/manifests/") if part in self._path)
-        )[0]
+        parts = ("/blobs/", "/referrers/", "/manifests/")
+        part = next((part for part in parts if part in self._path), "/")
+        repository = self._path.removeprefix("/v2/").rpartition(part)[0]
         action = "push" if self.command in {"PATCH", "POST", "PUT"} else "pull"
         refused = self._fake.faults.take(self._kind, frozenset({Fault.UNAUTHORIZED}))
         if not refused and self._state.is_allowed(authorization, repository, action):

@@ -110,6 +110,7 @@ def everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CredentialCha
     settings = CredentialSettings(
         logins={"a.io": Login(username="own", password="x")},
         files=(file,),
+        user_files=False,
         provider_config=config,
         provider_directory=tmp_path,
     )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from registry.host_settings import MirrorSettings
-from registry.resolver_table import NO_TIMEOUT_SECONDS, parse_config_paths, parse_mirrors
+from registry.resolver_table import NO_TIMEOUT_SECONDS, parse_mirrors, parse_paths
 
 
 def _error(key: str, reason: str) -> ValueError:
@@ -74,8 +74,8 @@ def test_another_shape_is_told(text):
         _parse(text)
 
 
-def test_directories_of_hosts():
-    assert parse_config_paths("/a:/b", _error) == (Path("/a"), Path("/b"))
-    assert parse_config_paths("", _error) == ()
-    with pytest.raises(ValueError, match=r"^registry\.config_path: must be absolute"):
-        parse_config_paths("/a:b", _error)
+def test_paths():
+    assert parse_paths("/a:/b", "key", _error) == (Path("/a"), Path("/b"))
+    assert parse_paths("", "key", _error) == ()
+    with pytest.raises(ValueError, match=r"^key: must be absolute"):
+        parse_paths("/a:b", "key", _error)

@@ -131,11 +131,13 @@ def test_sources_of_credentials_can_be_configured() -> None:
         registry__configs={"a.io": {"auth": login}},
         credential_provider__config="/p.yaml",
         credential_provider__bin_dir="/bin",
+        registry__credential_files="/secret/.dockerconfigjson",
     )
     assert fs_settings(file, LogLevel.INFO).registry.credentials == CredentialSettings(
         logins={"a.io": Login(**login)},
         provider_config=Path("/p.yaml"),
         provider_directory=Path("/bin"),
+        files=(Path("/secret/.dockerconfigjson"),),
     )
 
 

@@ -14,10 +14,11 @@ from typing import cast
 from benchmarks.images import SOCKET_DIRECTORY
 from benchmarks.machine import Usage
 from benchmarks.network import EmulatedNetwork, RequestKind, Traffic
-from benchmarks.workloads import Workload
+from benchmarks.workloads import NotReadyError, Workload
 from tests.e2e.ctr import CommandFailedError, Ctr, new_container_id
 
 _DEADLINE_SECONDS = 900.0
+_ERROR_BYTES = 4000  # of what a container that failed said
 _NOTHING = Usage(0.0, 0)
 
 
@@ -100,9 +101,7 @@ class Node:
             pulled = time.monotonic()
             self._create(image, container, workload, directory)
             created = time.monotonic()
-            with self._running(container) as process:
-                output = cast("BufferedReader", process.stdout)
-                workload.wait_ready(output, directory, deadline_seconds=_DEADLINE_SECONDS)
+            with self._running(container, workload, directory):
                 ready = time.monotonic()
                 traffic, usage = self.network.traffic(), self.usage()
                 yield Start(
@@ -122,15 +121,26 @@ class Node:
         self.ctr("containers", "create", *words, *argv, timeout_seconds=_DEADLINE_SECONDS)
 
     @contextmanager
-    def _running(self, container: str) -> Iterator["subprocess.Popen[bytes]"]:
+    def _running(self, container: str, workload: Workload, directory: Path) -> Iterator[None]:
+        """Starts a container; inside, it is ready. What it said on stderr is told if it never is."""
         address = ("--address", self.ctr.socket, "--namespace", self.ctr.namespace)
-        with subprocess.Popen(
-            ["ctr", *address, "tasks", "start", container],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-        ) as process:
+        with (
+            tempfile.TemporaryFile() as errors,
+            subprocess.Popen(
+                ["ctr", *address, "tasks", "start", container],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            ) as process,
+        ):
             try:
-                yield process
+                output = cast("BufferedReader", process.stdout)
+                workload.wait_ready(output, directory, deadline_seconds=_DEADLINE_SECONDS)
+                yield
+            except NotReadyError as error:
+                errors.seek(0)
+                error.add_note(errors.read()[-_ERROR_BYTES:].decode(errors="replace"))
+                raise
             finally:
                 with contextlib.suppress(CommandFailedError):  # it may have ended by itself
                     self.ctr("tasks", "kill", "--signal", "SIGKILL", container)

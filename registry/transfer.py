@@ -171,6 +171,8 @@ class Transfer:
 
     def on_header(self, line: bytes) -> None:
         """For libcurl: a line of the headers; interim responses (1xx) come before the one that counts."""
+        if self._has_headers:
+            return  # a trailer: whatever it says, it is too late
         self._header_lines.append(line)
         if line.startswith(b"HTTP/"):
             self.status = int(line.split(maxsplit=2)[1])

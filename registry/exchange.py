@@ -6,10 +6,12 @@ failed with something temporary.
 
 import contextlib
 import logging
+import math
 import random
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 import trio
@@ -29,9 +31,11 @@ from registry.redirects import MAX_HOPS, MAX_REMEMBERED, REDIRECT_STATUSES, Redi
 from registry.reference import Repository
 from registry.retry import pause_before_retry
 from registry.settings import ClientSettings
+from registry.signed_urls import seconds_left
 from registry.transport import BodySource, Request, Response, Transport
 
 _UNAUTHORIZED: Final = 401
+_EXPIRY_MARGIN: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -264,7 +268,9 @@ class Exchange:
             response.close()
 
     async def _ask(self, call: Call, endpoint: Endpoint) -> Response:
-        target = call.blob and self._redirects.recall((endpoint, call.repository, call.blob))
+        target = call.blob and self._redirects.recall(
+            (endpoint, call.repository, call.blob), now=trio.current_time()
+        )
         if target:
             response = await self._ask_target(call, endpoint, target)
             if response is not None:
@@ -352,8 +358,12 @@ class Exchange:
         self._givers[call.repository, call.blob] = endpoint
         while len(self._givers) > MAX_REMEMBERED:
             self._givers.popitem(last=False)
-        if response.url != endpoint.url(call.path):
-            self._redirects.remember((endpoint, call.repository, call.blob), response.url)
+        blob, now = (endpoint, call.repository, call.blob), trio.current_time()
+        if response.url in {endpoint.url(call.path), self._redirects.recall(blob, now=now)}:
+            return
+        left = seconds_left(response.url, now=datetime.now(UTC))
+        good_until = math.inf if left is None else now + left - _EXPIRY_MARGIN
+        self._redirects.remember(blob, response.url, good_until=good_until)
 
     def _forget(self, call: Call, endpoint: Endpoint, url: str) -> None:
         if call.blob is not None:

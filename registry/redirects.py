@@ -1,6 +1,8 @@
 """Remembering where blobs really are, so that a range costs one request and not two."""
 
+import math
 from collections import OrderedDict
+from dataclasses import dataclass, field
 from typing import Final
 
 from registry.digest import Digest
@@ -16,6 +18,12 @@ REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 BlobAt = tuple[Endpoint, Repository, Digest]
 
 
+@dataclass(frozen=True, slots=True)
+class _Target:
+    url: str = field(repr=False)
+    good_until: float
+
+
 class RedirectMemory:
     """The last good redirect target of each blob; the least recently used ones are forgotten first.
 
@@ -24,21 +32,25 @@ class RedirectMemory:
 
     def __init__(self, *, max_entries: int = MAX_REMEMBERED) -> None:
         self._max_entries = max_entries
-        self._targets: OrderedDict[BlobAt, str] = OrderedDict()
+        self._targets: OrderedDict[BlobAt, _Target] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"<RedirectMemory {len(self._targets)} targets>"
 
-    def recall(self, blob: BlobAt) -> str | None:
-        """Where the blob was found the last time."""
+    def recall(self, blob: BlobAt, *, now: float) -> str | None:
+        """Where the blob was found the last time, unless that is good no longer."""
         target = self._targets.get(blob)
-        if target is not None:
-            self._targets.move_to_end(blob)
-        return target
+        if target is None:
+            return None
+        if now >= target.good_until:
+            del self._targets[blob]
+            return None
+        self._targets.move_to_end(blob)
+        return target.url
 
-    def remember(self, blob: BlobAt, url: str) -> None:
+    def remember(self, blob: BlobAt, url: str, *, good_until: float = math.inf) -> None:
         """Keeps where the blob was found."""
-        self._targets[blob] = url
+        self._targets[blob] = _Target(url, good_until)
         self._targets.move_to_end(blob)
         while len(self._targets) > self._max_entries:
             self._targets.popitem(last=False)
@@ -49,5 +61,6 @@ class RedirectMemory:
 
     def forget(self, blob: BlobAt, url: str) -> None:
         """Drops a target that failed, unless somebody has found a better one meanwhile."""
-        if self._targets.get(blob) == url:
+        known = self._targets.get(blob)
+        if known is not None and known.url == url:
             del self._targets[blob]

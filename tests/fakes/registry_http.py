@@ -252,9 +252,7 @@ class _Handler(BaseHTTPRequestHandler):
         if blob is None:
             self._send_error(404, "BLOB_UNKNOWN")
         elif self._state.redirects and self._fake.cdn is not None:
-            location = (
-                f"http://{self._fake.cdn.host}/{repository}/{digest}?signature={self._state.sign()}"
-            )
+            location = f"http://{self._fake.cdn.host}/{repository}/{digest}?signature={self._state.sign()}{self._state.signed_for}"
             self._send(307, b"elsewhere", {"Location": self._state.redirect_to or location})
         else:
             self._send_blob(blob)

@@ -157,6 +157,7 @@ class RegistryState:
     require_login: bool = False
     redirects: bool = False
     head_redirect_refused: bool = False
+    signed_for: str = ""  # what URLs say about how long they are good
     realm: str | None = None
     token_answer: bytes | None = None
     token_statuses: dict[str, int] = field(default_factory=dict)

@@ -45,6 +45,17 @@ async def test_an_expired_redirect_is_found_anew(fake, quick):
     assert [record.status for record in fake.requests] == [307, 206, 403, 307, 206]
 
 
+async def test_a_url_that_says_when_it_expires_is_not_tried_in_vain(fake, quick, mock_clock):
+    fake.redirects = True
+    fake.state.signed_for = "&X-Amz-Date=20000101T000000Z&X-Amz-Expires=60"
+    digest = fake.add_blob("some/image", DATA)
+    async with RegistryClient(quick) as client:
+        for seconds in (0, 30, 28, 2):
+            mock_clock.jump(seconds)
+            await client.read_range(repository_of(fake), digest, start=0, length=5)
+    assert [record.status for record in fake.requests] == [307, 206, 206, 206, 307, 206]
+
+
 async def test_a_target_that_answers_wrongly_is_forgotten(fake, quick):
     fake.redirects = True
     digest = fake.add_blob("some/image", DATA)

@@ -161,6 +161,8 @@ class ErofsTrees:
                     self._shown[digest] = content
                 else:
                     _unmount(mountpoint)
+                    fields = {"layer": str(digest)}
+                    _log.warning("its containers must be started again", extra={"fields": fields})
         for link in self._links.iterdir():
             if _digest_of(link.name) not in self._shown:
                 link.unlink()

@@ -10,7 +10,6 @@ alone: what it holds and does with 30 layers, and with one of 100,000 files.
 
 import argparse
 import json
-import shutil
 import statistics
 import tempfile
 from collections import defaultdict
@@ -25,7 +24,7 @@ from rich.table import Table
 from benchmarks.fs_columns import COLUMNS, Material, Served
 from benchmarks.fs_daemon import measure_daemon
 from benchmarks.fs_measures import CACHED, Timing, measure_cached, measure_fetching
-from benchmarks.fs_tree import Tree, make_tree, push_tree
+from benchmarks.fs_tree import Tree, kept_tree
 from benchmarks.machine import describe
 from tests.real_registry import RealRegistry
 
@@ -93,6 +92,23 @@ def report(
     }
 
 
+def run(options: argparse.Namespace, kept: Path, work: Path) -> tuple[Results, dict[str, float]]:
+    """Everything, in these two directories; nothing stays mounted."""
+    with RealRegistry(kept) as registry:
+        tree, layer = kept_tree(
+            kept, registry, small_files=options.small_files, big_bytes=options.big_mib << 20
+        )
+        with ExitStack() as stack:
+            served = {}
+            for column in options.columns.split(","):
+                own = work / column
+                own.mkdir()
+                material = Material(tree, layer, own)
+                served[column] = stack.enter_context(COLUMNS[column](material))
+            results = measure_columns(tree, served, rounds=options.rounds)
+        return results, {} if options.no_daemon else measure_daemon(registry, work / "daemon")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -104,28 +120,15 @@ def main() -> None:
     parser.add_argument(
         "--no-daemon", action="store_true", help="leave out what is told of the server alone"
     )
+    parser.add_argument("--kept", type=Path, help="keep tree and registry there, for the next run")
     parser.add_argument("--json", type=Path, help="write the results there")
     options = parser.parse_args()
-    columns = options.columns.split(",")
-    work = Path(tempfile.mkdtemp(prefix="pyestargz-benchmark-"))
-    try:
-        with RealRegistry(work) as registry:
-            tree = make_tree(
-                work / "tree", small_files=options.small_files, big_bytes=options.big_mib << 20
-            )
-            layer = push_tree(tree, registry, work)
-            with ExitStack() as stack:
-                served = {}
-                for column in columns:
-                    own = work / column
-                    own.mkdir()
-                    material = Material(tree, layer, own)
-                    served[column] = stack.enter_context(COLUMNS[column](material))
-                results = measure_columns(tree, served, rounds=options.rounds)
-            daemon = {} if options.no_daemon else measure_daemon(registry, work / "daemon")
-    finally:
-        shutil.rmtree(work)
-    print_table(results, columns, daemon)
+    with tempfile.TemporaryDirectory(prefix="pyestargz-benchmark-") as name:
+        work = Path(name)
+        kept = options.kept or work / "kept"
+        kept.mkdir(parents=True, exist_ok=True)
+        results, daemon = run(options, kept, work)
+    print_table(results, options.columns.split(","), daemon)
     if options.json is not None:
         options.json.write_text(json.dumps(report(results, daemon, options), indent=2) + "\n")
 

@@ -1,5 +1,7 @@
 """What ``benchmarks.fs`` reads: a tree of many small files and a large one, as files, and as a layer in a registry."""
 
+import io
+import json
 import random
 import tarfile
 from collections.abc import Iterator
@@ -61,42 +63,67 @@ def make_tree(root: Path, *, small_files: int, big_bytes: int) -> Tree:
 
 def push_tree(tree: Tree, registry: RealRegistry, work: Path) -> RegistryLayer:
     """Makes a layer of the tree, as the converter does."""
-    tar, blob = work / "layer.tar", work / "layer.blob"
+    tar = work / "layer.tar"
     with tarfile.open(tar, "w") as archive:
         archive.add(tree.root, arcname=".")
-    with ThreadPoolExecutor() as pool:
-        finished = convert_layer(
-            tar, blob, WriterOptions(), pool=pool, window=8, report=lambda _: None
-        )
-    tar.unlink()
-    layer = push_blob(blob, finished.digest, finished.toc_digest, registry)
-    blob.unlink()
-    return layer
+    return _push_tar(tar, registry)
 
 
-def push_blob(
-    blob: Path, digest: Digest, toc_digest: Digest, registry: RealRegistry
-) -> RegistryLayer:
-    """Puts a blob into the registry."""
-    reference = f"{registry.host}/{_REPOSITORY}:1"
-
-    async def push() -> None:
-        async with RegistryClient(ClientSettings()) as client:
-            await client.push_blob(Reference.parse(reference).repository_name, digest, blob)
-
-    trio.run(push)
-    return RegistryLayer(reference, digest, toc_digest)
+def kept_tree(
+    work: Path, registry: RealRegistry, *, small_files: int, big_bytes: int
+) -> tuple[Tree, RegistryLayer]:
+    """The tree and its layer, made if an earlier run has not left them in these directories."""
+    record = work / "layer.json"
+    wanted = {"small_files": small_files, "big_bytes": big_bytes}
+    if record.exists() and (known := json.loads(record.read_text()))["tree"] == wanted:
+        digests = (Digest.parse(known[name]) for name in ("digest", "toc_digest"))
+        tree = Tree(work / "tree", small_files, big_bytes)
+        return tree, RegistryLayer(_reference(registry), *digests)
+    tree = make_tree(work / "tree", small_files=small_files, big_bytes=big_bytes)
+    layer = push_tree(tree, registry, work)
+    told = {"tree": wanted, "digest": str(layer.digest), "toc_digest": str(layer.toc_digest)}
+    record.write_text(json.dumps(told))
+    return tree, layer
 
 
 def made_layers(
     count: int, *, files: int, registry: RealRegistry, work: Path
 ) -> Iterator[RegistryLayer]:
-    """Layers of small files, each another."""
+    """Layers of many tiny files, each another."""
     for number in range(count):
-        root = work / f"tree-{number}"
-        tree = make_tree(root, small_files=files, big_bytes=0)
-        (root / "number").write_text(str(number))
-        yield push_tree(tree, registry, work)
+        tar = work / "layer.tar"
+        with tarfile.open(tar, "w") as archive:
+            for file in range(files):
+                content = f"file {file} of layer {number}\n".encode()
+                directory = file // _FILES_PER_DIRECTORY
+                member = tarfile.TarInfo(f"some/directory-{directory}/file-{file}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        yield _push_tar(tar, registry)
+
+
+def _push_tar(tar: Path, registry: RealRegistry) -> RegistryLayer:
+    """Converts a tar, which goes, and puts the blob into the registry."""
+    blob = tar.with_suffix(".blob")
+    with ThreadPoolExecutor() as pool:
+        finished = convert_layer(
+            tar, blob, WriterOptions(), pool=pool, window=8, report=lambda _: None
+        )
+    tar.unlink()
+    reference = _reference(registry)
+
+    async def push() -> None:
+        async with RegistryClient(ClientSettings()) as client:
+            repository = Reference.parse(reference).repository_name
+            await client.push_blob(repository, finished.digest, blob)
+
+    trio.run(push)
+    blob.unlink()
+    return RegistryLayer(reference, finished.digest, finished.toc_digest)
+
+
+def _reference(registry: RealRegistry) -> str:
+    return f"{registry.host}/{_REPOSITORY}:1"
 
 
 def _text(choose: random.Random, size: int) -> bytes:

@@ -4,27 +4,29 @@ Nothing of this program is mounted there, so whatever is keeps directories from 
 Containers that run hold overlays of their own, which this leaves alone.
 """
 
-import ctypes
 import logging
 import os
 import re
 from pathlib import Path
 
+from fs.errors import MountError
+from fs.mounting import unmount_lazily
+
 _log = logging.getLogger(__name__)
-_MNT_FORCE, _MNT_DETACH = 1, 2
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 def unmount_below(directory: Path) -> None:
     """Unmounts everything below a directory, the latest mount first; what will not go is told in the log."""
-    libc = ctypes.CDLL(None, use_errno=True)
     for point in reversed(mounts_below(directory)):
-        if libc.umount2(os.fsencode(point), _MNT_FORCE | _MNT_DETACH) == 0:
-            fields = {"mountpoint": str(point)}
-            _log.info("unmounted what a former snapshotter left", extra={"fields": fields})
+        fields = {"mountpoint": str(point)}
+        try:
+            unmount_lazily(point)
+        except MountError as error:
+            fields["error"] = str(error)
+            _log.warning("what a former snapshotter left stays mounted", extra={"fields": fields})
         else:
-            fields = {"mountpoint": str(point), "error": os.strerror(ctypes.get_errno())}
-            _log.warning("cannot unmount what a former snapshotter left", extra={"fields": fields})
+            _log.info("unmounted what a former snapshotter left", extra={"fields": fields})
 
 
 def mounts_below(directory: Path) -> list[Path]:

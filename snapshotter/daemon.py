@@ -39,7 +39,7 @@ from snapshotter.watching import watched
 _log = logging.getLogger(__name__)
 # Each waits at most for one layer to be opened; containerd asks for few at a time.
 _THREADS = 64
-_STOP_SECONDS = 20.0
+_STOP_SECONDS = 60.0  # of a machine that is very busy
 # What user_namespaces(7) says of the first one: from 0, to 0, all there are.
 _ALL_USERS = ["0", "0", "4294967295"]
 _UID_MAP = Path("/proc/self/uid_map")

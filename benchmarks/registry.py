@@ -9,19 +9,14 @@ emulated network, and at least 0.5 on the bare loopback. The last table is curl 
 
 import argparse
 import contextlib
-import json
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
-from benchmarks.machine import describe
 from benchmarks.network import EmulatedNetwork, NetworkProfile
 from benchmarks.registry_clients import Blob, Timing, read_by_curl, read_by_us
+from benchmarks.registry_figures import Figures, Row
 from fs.heap import keep_freed_memory
 from tests.authority import Authority
 from tests.nginx import Nginx
@@ -40,31 +35,6 @@ NETWORKS: dict[str, NetworkProfile | None] = {
 }
 _BUDGETED_BYTES = 1 << 20
 _MAX_RANGES = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Both clients on the same ranges: medians.
-
-    Attributes:
-        ratio: our throughput as a fraction of curl's.
-        budget: what the ratio should at least be; None where nobody promises anything.
-    """
-
-    network: str
-    range_bytes: int
-    concurrency: int
-    ours_per_second: float
-    curl_per_second: float
-    ours_cpu_ms: float
-    curl_cpu_ms: float
-    ratio: float
-    budget: float | None
-
-    @property
-    def megabytes_per_second(self) -> float:
-        """Our throughput."""
-        return self.ours_per_second * self.range_bytes / 1e6
 
 
 def measure(network: str, host: str, blob: Blob, *, rounds: int, seconds: float) -> Iterator[Row]:
@@ -113,7 +83,7 @@ def _row(network: str, size: int, concurrency: int, ours: list[Timing], curls: l
 def compare_http_versions(
     directory: Path, blob: Blob, *, rounds: int, seconds: float
 ) -> list[dict[str, float]]:
-    """HTTP/1.1 and HTTP/2 over TLS on the loopback, both by curl: ranges per second."""
+    """HTTP/1.1 and HTTP/2 over TLS, both by curl: ranges per second."""
     certificate, key = Authority(directory).issue("127.0.0.1")
     server = f"root {directory}; ssl_certificate {certificate}; ssl_certificate_key {key};"
     rows = []
@@ -141,66 +111,35 @@ def compare_http_versions(
     return rows
 
 
-def print_tables(rows: Sequence[Row], versions: Sequence[dict[str, float]]) -> None:
-    console = Console(width=120)
-    table = Table(title="ranges: ours and curl's")
-    for name in ("network", "KiB", "at once", "ours/s", "curl/s", "ours MB/s", "of curl", "budget",
-                 "CPU ms", "curl CPU ms"):  # fmt: skip
-        table.add_column(name, justify="left" if name == "network" else "right")
-    for row in rows:
-        met = (
-            ""
-            if row.budget is None
-            else f"{row.budget} {'met' if row.ratio >= row.budget else 'MISSED'}"
-        )
-        table.add_row(
-            row.network, str(row.range_bytes >> 10), str(row.concurrency),
-            f"{row.ours_per_second:.0f}", f"{row.curl_per_second:.0f}",
-            f"{row.megabytes_per_second:.1f}", f"{row.ratio:.2f}", met,
-            f"{row.ours_cpu_ms:.2f}", f"{row.curl_cpu_ms:.2f}",
-        )  # fmt: skip
-    console.print(table)
-    table = Table(title="curl over TLS on the loopback: ranges per second")
-    for name in ("KiB", "at once", "HTTP/1.1", "HTTP/2"):
-        table.add_column(name, justify="right")
-    for version in versions:
-        table.add_row(
-            f"{version['range_bytes'] / 1024:.0f}", f"{version['concurrency']:.0f}",
-            f"{version['http1_per_second']:.0f}", f"{version['http2_per_second']:.0f}",
-        )  # fmt: skip
-    console.print(table)
-
-
-def main() -> None:
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", default=",".join(NETWORKS), help="which, by name")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.7, help="about, for each measurement")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
-    options = parser.parse_args()
+    parser.add_argument("--json", type=Path, help="where to add the figures; the tables beside it")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse_options()
     keep_freed_memory()  # as the fs server does
-    rows: list[Row] = []
+    figures = Figures.load(options.json)
+    networks = options.networks.split(",")
+    pace = {"rounds": options.rounds, "seconds": options.seconds}
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         directory.chmod(0o755)
         blob = Blob(directory, pieces=BLOB_MEBIBYTES)
-        pace = {"rounds": options.rounds, "seconds": options.seconds}
+        if LOOPBACK in networks:
+            figures.http_versions = compare_http_versions(directory, blob, **pace)
         with Nginx(directory / "nginx", f"root {directory};") as nginx:
-            for network in options.networks.split(","):
+            for network in networks:
                 with contextlib.ExitStack() as stack:
                     host, profile = nginx.host, NETWORKS[network]
                     if profile is not None:
                         host = stack.enter_context(EmulatedNetwork(nginx.host, profile)).host
-                    rows += measure(network, host, blob, **pace)
-        versions = compare_http_versions(directory, blob, **pace)
-    print_tables(rows, versions)
-    if options.json:
-        found = {
-            "machine": describe(),
-            "ranges": [asdict(row) for row in rows],
-            "http_versions": versions,
-        }
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+                    figures.add(network, list(measure(network, host, blob, **pace)))
+    figures.print()
 
 
 if __name__ == "__main__":

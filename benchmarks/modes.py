@@ -113,7 +113,7 @@ def take_sample(
     with EmulatedNetwork(published.host, profile) as network, new_node(mode, network) as node:
         if previous is not None:
             with node.start(previous.image.through(network.host), workload):
-                node.wait_complete(len(previous.layer_digests))
+                node.wait_complete(len(previous.layer_bytes))
         empty_page_cache(published)
         with node.start(published.image.through(network.host), workload) as start:
             pass
@@ -149,7 +149,7 @@ class EmptyNode(Node):
         """
         if not self.is_lazy:
             return
-        require_lazy(start, published.layer_digests)
+        require_lazy(start, published.layer_bytes)
         if self.ours is not None:
             for line in self.ours.process.lines():
                 if _DOWNLOADED in line:

@@ -48,14 +48,14 @@ class Published:
         return self.image.name.partition("/")[0]
 
     @cached_property
-    def layer_digests(self) -> frozenset[str]:
-        """The digests of its layers."""
-        return frozenset(self.image.layer_digests)
+    def layer_bytes(self) -> dict[str, int]:
+        """The sizes of its layers, compressed, by digest."""
+        return {layer["digest"]: layer["size"] for layer in self.image.manifest["layers"]}
 
     def blob_paths(self) -> list[Path]:
         """The files that the registry keeps its layers in."""
         blobs = self.storage / "docker/registry/v2/blobs/sha256"
-        digests = [digest.partition(":")[2] for digest in self.image.layer_digests]
+        digests = [digest.partition(":")[2] for digest in self.layer_bytes]
         return [blobs / digest[:2] / digest / "data" for digest in digests]
 
 

@@ -4,7 +4,8 @@ import contextlib
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
@@ -148,11 +149,20 @@ class Node:
         self.ctr("containers", "rm", container)
 
 
-def require_lazy(start: Start, layer_digests: frozenset[str]) -> None:
-    """Raises:
-    FellBackError: containerd itself asked for the content of a layer, so it was downloaded.
+def require_lazy(start: Start, layer_bytes: Mapping[str, int]) -> None:
+    """Looks for layers that were downloaded: containerd itself asked for all of their content.
+
+    Args:
+        start: what happened.
+        layer_bytes: the sizes of the image's layers, by digest.
+
+    Raises:
+        FellBackError: one was.
     """
+    downloaded = Counter[str]()
     for request in start.traffic.requests:
-        is_downloaded = request.user_agent.startswith("containerd/") and not request.range
-        if request.kind is RequestKind.BLOB and is_downloaded and request.digest in layer_digests:
-            raise FellBackError(f"{request.digest} was downloaded: {request.body_bytes} bytes")
+        if request.kind is RequestKind.BLOB and request.user_agent.startswith("containerd/"):
+            downloaded[request.digest] += request.body_bytes
+    for digest, size in layer_bytes.items():
+        if downloaded[digest] >= size:
+            raise FellBackError(f"{digest} was downloaded: {size} bytes")

@@ -291,9 +291,13 @@ class ChunkStore:
         self._usage.tell_shared(size)
 
     def leave_cache(self) -> None:
-        """What this store holds counts no more: it is deleted."""
+        """What this store holds counts no more: it will be deleted."""
         self._usage.tell_deleted(self._present.disk_bytes)
         self._usage = CacheUsage(_UNLIMITED)
+
+    def retire(self) -> None:
+        """Waits for saves that are under way, and makes none any more: the directory may be deleted. In any thread."""
+        self._file.retire()
 
     def close(self) -> None:
         """Closes ``data``; nothing may be reading."""

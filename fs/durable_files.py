@@ -14,23 +14,35 @@ from fs.packed_file import Buffer
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+_MODE = 0o600
 _CANNOT_COPY = {errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
 _PIECE_BYTES = 1 << 20
 _FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 1, 2  # linux/falloc.h
 
 
-def write_durably(path: Path, content: Buffer) -> None:
-    """Writes a file whose name nobody relies on yet.
+def write_file(path: Path, content: Buffer) -> None:
+    """Writes a file that need not survive a loss of power, or whose damage would be noticed.
 
     Raises:
         OSError: the disk is full or broken.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, _NEW_FILE, _MODE)
     try:
         write_at(descriptor, content, 0)
-        os.fdatasync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def replace_file(path: Path, content: Buffer) -> None:
+    """Gives a file new content; who reads it meanwhile sees the old or the new. Damage would be noticed.
+
+    Raises:
+        OSError: the disk is full or broken; the file is as before.
+    """
+    new = path.with_name(f"{path.name}.new")
+    write_file(new, content)
+    new.replace(path)
 
 
 def replace_durably(path: Path, content: Buffer) -> None:
@@ -40,8 +52,22 @@ def replace_durably(path: Path, content: Buffer) -> None:
         OSError: the disk is full or broken; the file is as before.
     """
     new = path.with_name(f"{path.name}.new")
-    write_durably(new, content)
+    descriptor = os.open(new, _NEW_FILE, _MODE)
+    try:
+        write_at(descriptor, content, 0)
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
     new.replace(path)
+
+
+def sync_file(path: Path) -> None:
+    """Makes the content of a file durable.
+
+    Raises:
+        OSError: it is not there, or the disk is broken.
+    """
+    _sync(path, os.O_RDONLY)
 
 
 def sync_directory(path: Path) -> None:
@@ -50,7 +76,11 @@ def sync_directory(path: Path) -> None:
     Raises:
         OSError: the disk is broken.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

@@ -19,9 +19,9 @@ import zstandard
 
 from estargz.codec import Codec
 from estargz.errors import DigestMismatchError
-from fs.durable_files import replace_durably, sync_directory, write_durably
+from fs.durable_files import replace_file, sync_directory, sync_file, write_file
 from fs.errors import LayerStateError
-from fs.layer_image import LayerImage, map_image, save_image
+from fs.layer_image import CHUNKS_NAME, TREE_NAME, LayerImage, map_image, save_image
 from registry.digest import Digest
 
 RECORD_VERSION = 2
@@ -80,7 +80,7 @@ class LayerDirectories:
         ]
 
     def save(self, layer: Digest, record: LayerRecord, raw_toc: bytes, image: LayerImage) -> None:
-        """Keeps a layer's record, TOC and image, in place of whatever was there.
+        """Keeps a layer's record, TOC and image, in place of whatever was there; ``make_durable`` may follow later.
 
         Raises:
             OSError: the disk is full or broken; nothing half-written stays.
@@ -89,17 +89,26 @@ class LayerDirectories:
         target.parent.mkdir(mode=0o700, exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix=_NEW_PREFIX, dir=self.root))
         try:
-            write_durably(new / _TOC_NAME, _compress(raw_toc))
-            write_durably(new / _RECORD_NAME, msgspec.json.encode(record))
+            write_file(new / _TOC_NAME, _compress(raw_toc))
+            write_file(new / _RECORD_NAME, msgspec.json.encode(record))
             save_image(image, new, source=record.image_source)
-            sync_directory(new)
             self.remove(layer)
             new.rename(target)
-            sync_directory(target.parent)
-            sync_directory(self.root)
         except OSError:
             shutil.rmtree(new, ignore_errors=True)
             raise
+
+    def make_durable(self, layer: Digest) -> None:
+        """Lets what was kept of a layer survive a loss of power; before, damage would be noticed.
+
+        Raises:
+            OSError: the disk is broken, or the layer was removed.
+        """
+        directory = self.path(layer)
+        for name in (_RECORD_NAME, _TOC_NAME, TREE_NAME, CHUNKS_NAME):
+            sync_file(directory / name)
+        for above in (directory, directory.parent, self.root):
+            sync_directory(above)
 
     def load_record(self, layer: Digest) -> LayerRecord:
         """What is known of a layer.
@@ -140,7 +149,7 @@ class LayerDirectories:
         Raises:
             OSError: the disk is full or broken.
         """
-        replace_durably(self.path(layer) / _TOC_NAME, _compress(raw_toc))
+        replace_file(self.path(layer) / _TOC_NAME, _compress(raw_toc))
 
     def map_image(self, layer: Digest, record: LayerRecord) -> LayerImage:
         """The layer's image, mapped.

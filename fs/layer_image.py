@@ -15,7 +15,7 @@ from pathlib import Path
 
 from estargz.codec import Codec
 from fs.chunk_table import CHUNK_SECTIONS, ChunkTable
-from fs.durable_files import replace_durably
+from fs.durable_files import replace_file
 from fs.inodes import TREE_SECTIONS, InodeTable
 from fs.packed_file import dump_packed, map_packed
 
@@ -48,7 +48,7 @@ class LayerImage:
 
 
 def save_image(image: LayerImage, directory: Path, *, source: bytes) -> None:
-    """Writes both files; after a loss of power each is there whole, or as it was before.
+    """Writes both files. They are not flushed: damage is noticed, and costs a compilation.
 
     Args:
         image: the layer's.
@@ -63,14 +63,14 @@ def save_image(image: LayerImage, directory: Path, *, source: bytes) -> None:
     tree = dump_packed(
         image.inodes.sections, magic=_TREE_MAGIC, version=LAYOUT_VERSION, source=source
     )
-    replace_durably(directory / TREE_NAME, tree)
+    replace_file(directory / TREE_NAME, tree)
     chunks = dump_packed(
         [facts, *image.chunks.sections],
         magic=_CHUNKS_MAGIC,
         version=LAYOUT_VERSION,
         source=source,
     )
-    replace_durably(directory / CHUNKS_NAME, chunks)
+    replace_file(directory / CHUNKS_NAME, chunks)
 
 
 def map_image(directory: Path, *, source: bytes, codec: Codec) -> LayerImage:

@@ -166,6 +166,7 @@ class LayerTable:
                 layer.filling.cancel()
                 layer.store.leave_cache()
                 self._fetched_before += layer.fetcher.counters.snapshot()
+                await trio.to_thread.run_sync(layer.store.retire)
             await trio.to_thread.run_sync(self._directories.remove, digest)
         return layer
 
@@ -202,7 +203,16 @@ class LayerTable:
             found = await blob.find_toc()
         opened = await self._opener.open_new(blob, found, toc_digest=source.toc_digest)
         donors = [Donor(layer.image.chunks, layer.store) for layer in self._by_digest.values()]
+        self._nursery.start_soon(self._make_durable, source.digest)
         return self._enter(opened, donors, prefetch_bytes=source.prefetch_bytes)
+
+    async def _make_durable(self, digest: Digest) -> None:
+        """Flushes what a new layer was compiled into, which nobody should have to wait for."""
+        try:
+            await trio.to_thread.run_sync(self._directories.make_durable, digest)
+        except OSError as error:
+            fields = {"layer": str(digest), "error": str(error)}
+            _log.info("layer not made durable", extra={"fields": fields})
 
     async def _find_ahead(self, digest: Digest, reference: Reference) -> None:
         """Fetches the TOC of a layer that will be asked for; what fails now is told when it is."""

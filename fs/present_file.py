@@ -37,6 +37,7 @@ class PresentFile:
         self._saving = threading.Lock()
         self._numbers = itertools.count(1)
         self._saved = 0
+        self._is_retired = False
 
     def __repr__(self) -> str:
         return f"<PresentFile {self._path}>"
@@ -60,11 +61,12 @@ class PresentFile:
                 return PresentChunks(chunks, [bytes(section) for section in sections])
         except (LayerStateError, FileNotFoundError):
             pass
-        self._path.unlink(missing_ok=True)
+        if self._path.exists():
+            self._path.unlink()
+            sync_directory(self._directory)
         # Not emptied: the kernel may have mounted it, and what is shown to containers must not change.
         data.unlink(missing_ok=True)
         data.touch(mode=0o600)
-        sync_directory(self._directory)
         return PresentChunks(chunks)
 
     def next_progress(self, present: PresentChunks) -> Progress:
@@ -87,6 +89,8 @@ class PresentFile:
             OSError: the disk is broken.
         """
         with self._saving:
+            if self._is_retired:
+                return
             try:
                 self._save(progress, data)
             except OSError:
@@ -94,8 +98,13 @@ class PresentFile:
                 self._path.unlink(missing_ok=True)
             sync_directory(self._directory)
 
+    def retire(self) -> None:
+        """Nothing is saved any more: the directory is going, and there may be another one of its name."""
+        with self._saving:
+            self._is_retired = True
+
     def _save(self, progress: Progress, data: int) -> None:
-        if progress.number > self._saved:
+        if progress.number > self._saved and not self._is_retired:
             # Whatever becomes of it: an older one that is still under way may tell of what was given up since.
             self._saved = progress.number
             os.fdatasync(data)

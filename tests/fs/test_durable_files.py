@@ -4,18 +4,28 @@ from pathlib import Path
 
 import pytest
 
-from fs.durable_files import punch_hole, replace_durably, sync_directory, write_at, write_durably
+from fs.durable_files import (
+    punch_hole,
+    replace_durably,
+    replace_file,
+    sync_directory,
+    sync_file,
+    write_at,
+    write_file,
+)
 
 
 def test_files_are_written_whole_and_private(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    write_durably(path, b"long content")
-    write_durably(path, b"short")
+    write_file(path, b"long content")
+    write_file(path, b"short")
     assert path.read_bytes() == b"short"
     assert path.stat().st_mode & 0o077 == 0
-    replace_durably(path, b"new")
+    for replace in (replace_file, replace_durably):
+        replace(path, replace.__name__.encode())
+        assert path.read_bytes() == replace.__name__.encode()
+    sync_file(path)
     sync_directory(tmp_path)
-    assert path.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -87,3 +87,17 @@ def test_what_must_not_count_does_not_even_if_nothing_can_be_written(
     (tmp_path / f"{PRESENT_NAME}.new").rmdir()
     file.save(older, data)
     assert load(tmp_path).count == 0
+
+
+def test_who_is_retired_does_not_write_into_a_successors_directory(
+    saved: tuple[PresentFile, PresentChunks, int], tmp_path: Path
+) -> None:
+    file, present, data = saved
+    late = file.next_progress(present)
+    file.retire()
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert load(tmp_path).count == 0
+    file.save(late, data)
+    file.save_without(file.next_progress(present), data)
+    assert load(tmp_path).count == 0

@@ -46,6 +46,7 @@ PIECE_BYTES: Final = 1 << 20
 
 # A commit makes a whole blob durable before it answers.
 _DEADLINE_SECONDS: Final = 300.0
+_CLOSING_SECONDS: Final = 10.0
 _LEASE_HOURS: Final = 24
 _CHANNEL_OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
 _EXPIRY_LABEL: Final = "containerd.io/gc.expire"
@@ -93,9 +94,11 @@ class ContainerdClient:
     ) -> None:
         try:
             if self._lease:
-                request = leases_pb2.DeleteRequest(id=self._lease)
-                with trio.CancelScope(shield=True), contextlib.suppress(ContainerdNotFoundError):
-                    await self._call(self._leases.Delete, request, "give up its lease")
+                await self._end_lease()
+        except ContainerdError:
+            # It ends by itself; what went wrong before is the better news.
+            if error is None:
+                raise
         finally:
             self._channel.close()
 
@@ -229,6 +232,14 @@ class ContainerdClient:
                 await self._call(self._leases.Create, request, "make a lease")
                 self._lease = name
         return self._lease
+
+    async def _end_lease(self) -> None:
+        request = leases_pb2.DeleteRequest(id=self._lease)
+        deadline = trio.current_time() + _CLOSING_SECONDS
+        shield = trio.CancelScope(shield=True, deadline=deadline)
+        # Somebody may have ended it before.
+        with shield, contextlib.suppress(ContainerdNotFoundError):
+            await self._call(self._leases.Delete, request, "give up its lease")
 
     def _metadata(self) -> _Metadata:
         return (("containerd-namespace", self.address.namespace),)

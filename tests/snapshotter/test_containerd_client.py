@@ -14,6 +14,7 @@ from snapshotter.containerd_errors import (
     ContainerdUnreachableError,
 )
 from snapshotter.proto import descriptor_pb2
+from tests.e2e.containerd import Containerd
 from tests.e2e.ctr import Ctr
 
 pytestmark = pytest.mark.containerd
@@ -141,3 +142,23 @@ async def test_a_cancelled_write_leaves_nothing(
         assert await client.blob_bytes(digest) is None
     _collect_garbage(ctr)
     assert "pyestargz-" not in ctr("content", "active")
+
+
+async def _fail_without_containerd(containerd: Containerd) -> None:
+    async with ContainerdClient(ContainerdAddress(str(containerd.socket), "test")) as client:
+        await client.hold(DIGEST)
+        containerd.stop()
+        raise ZeroDivisionError
+
+
+async def test_a_lease_that_cannot_be_ended_hides_no_error() -> None:
+    with Containerd() as containerd, pytest.raises(ZeroDivisionError):
+        await _fail_without_containerd(containerd)
+
+
+async def test_a_lease_that_somebody_ended_is_no_error(
+    containerd_address: ContainerdAddress, ctr: Ctr
+) -> None:
+    async with ContainerdClient(containerd_address) as client:
+        await client.hold(DIGEST)
+        ctr("leases", "delete", ctr("leases", "ls", "-q").strip())

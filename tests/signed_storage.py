@@ -1,4 +1,4 @@
-"""A registry whose blobs are elsewhere: behind signed URLs that live for a second, as clouds have it.
+"""A registry whose blobs are elsewhere: behind signed URLs that live for a moment, as clouds have it.
 
 In front is a proxy that forwards everything to a real registry, but redirects those who want a blob; behind, nginx serves the
 registry's own files to who has a signature (``secure_link``). It knows no HEAD, and refuses whoever shows it a credential.
@@ -19,7 +19,6 @@ from tests.real_registry import RealRegistry
 from tests.served import Served
 
 _SECRET = "for tests"
-_LIFETIME_SECONDS = 1
 _SERVER = """
     location / {{
         root {root};
@@ -40,17 +39,25 @@ class SignedStorage:
     Args:
         registry: the registry, running.
         directory: where nginx keeps its files.
+        lifetime_seconds: how long URLs are good.
         ignores_ranges: whether the storage sends everything to who wants a range.
     """
 
     def __init__(
-        self, registry: RealRegistry, directory: Path, *, ignores_ranges: bool = False
+        self,
+        registry: RealRegistry,
+        directory: Path,
+        *,
+        lifetime_seconds: int = 30,
+        ignores_ranges: bool = False,
     ) -> None:
         root = registry.storage / "docker/registry/v2/blobs"
         also = "max_ranges 0;" if ignores_ranges else ""
         server = _SERVER.format(root=root, secret=_SECRET, also=also)
         self._storage = Nginx(directory, server)
-        self._front = Served(_Front(registry.host, self._storage.host), "signing registry")
+        self._front = Served(
+            _Front(registry.host, self._storage.host, lifetime_seconds), "signing registry"
+        )
         self._exit = contextlib.ExitStack()
 
     def __repr__(self) -> str:
@@ -89,8 +96,9 @@ class SignedStorage:
 class _Front(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, upstream: str, storage: str) -> None:
+    def __init__(self, upstream: str, storage: str, lifetime_seconds: int) -> None:
         self.upstream = upstream
+        self.lifetime_seconds = lifetime_seconds
         self.storage = storage
         self.requests: list[tuple[str, str, int]] = []
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -132,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _redirect(self, hexadecimal: str) -> None:
         assert isinstance(self.server, _Front)
         path = f"/sha256/{hexadecimal[:2]}/{hexadecimal}/data"
-        expires = int(time.time()) + _LIFETIME_SECONDS
+        expires = int(time.time()) + self.server.lifetime_seconds
         digest = hashlib.md5(f"{expires}{path} {_SECRET}".encode()).digest()
         signature = base64.urlsafe_b64encode(digest).decode().rstrip("=")
         self._note(307)

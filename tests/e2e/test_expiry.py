@@ -51,7 +51,7 @@ def guarded(registry: RealRegistry, lazy_name: str, tmp_path: Path) -> Iterator[
         setup = RegistrySetup(token_realm=realm, address=f"127.0.0.1:{free_port()}")
         with (
             RealRegistry(tmp_path, setup=setup) as guarded,
-            SignedStorage(guarded, tmp_path / "nginx") as storage,
+            SignedStorage(guarded, tmp_path / "nginx", lifetime_seconds=1) as storage,
         ):
             yield Guarded(realm, guarded, storage)
 

@@ -237,10 +237,12 @@ class _Place:
     rest_bytes: int
 
     def pieces(self, content: bytes) -> Iterator[tuple[int, bytes]]:
-        """The parts of the content, and where each goes."""
+        """The parts of the content that there are, and where each goes."""
         split = len(content) - self.rest_bytes
-        yield self.blocks_offset, content[:split]
-        yield self.rest_offset, content[split:]
+        if split:
+            yield self.blocks_offset, content[:split]
+        if self.rest_bytes:
+            yield self.rest_offset, content[split:]
 
 
 def _xattr_sets(inodes: InodeTable) -> Iterator[tuple[Mapping[bytes, bytes], int]]:

@@ -16,7 +16,9 @@ import pytest
 
 from estargz.codec import Codec
 from fs.cache_usage import CacheSettings
+from fs.erofs_trees import METADATA_NAME
 from fs.filling import FillSettings
+from fs.present_file import DATA_NAME
 from fs.settings import Backend, FsSettings
 from tests.e2e.tree import compare_trees
 from tests.fakes.registry import FakeRegistry
@@ -27,6 +29,7 @@ from tests.fs.converted_layers import (
     push_converted,
     unpack,
 )
+from tests.fs.erofs_images import check_image
 from tests.fs.fs_server import FsServer, drop_page_cache
 from tests.fs.in_process import NOTHING_UNASKED, REPOSITORY, push
 from tests.fs.layers_by_hand import HandmadeBlob
@@ -134,6 +137,17 @@ def test_a_layer_is_the_unpacked_tar_while_it_is_fetched_and_afterwards(
     assert compare_trees(expected, actual) == []
     status = filling.status(layers[name])
     assert (status.present_bytes, status.verify_failures) == (status.content_bytes, 0)
+
+
+def test_erofs_utils_find_nothing_wrong_with_the_kernels_images(
+    layers: dict[str, ConvertedLayer], filling: FsServer, backend: Backend
+) -> None:
+    for layer in layers.values():
+        filling.attach(layer)
+    images = list((filling.root / "layers").rglob(METADATA_NAME))
+    assert len(images) == (len(layers) if backend is Backend.EROFS else 0)
+    for image in images:
+        check_image(image, image.with_name(DATA_NAME))
 
 
 @pytest.mark.parametrize("name", FORMATS)

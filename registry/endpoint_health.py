@@ -53,8 +53,11 @@ class EndpointHealth:
         sound: list[Endpoint] = []
         set_back: list[Endpoint] = []
         for endpoint in endpoints:
-            late = self._is_set_back(endpoint, subject, now=now)
-            (set_back if late else sound).append(endpoint)
+            if self._is_set_back(endpoint, subject, now=now):
+                set_back.append(endpoint)
+            else:
+                self._let_one_try(endpoint, now=now)
+                sound.append(endpoint)
         return sound, set_back
 
     def failed(
@@ -90,15 +93,14 @@ class EndpointHealth:
         )
 
     def _is_set_back(self, endpoint: Endpoint, subject: Hashable, *, now: float) -> bool:
-        host = self._setbacks.get((endpoint.base_url, _EVERYTHING))
-        if host is not None and now < host.until:
-            return True
-        blob = self._setbacks.get((endpoint.base_url, subject))
-        if blob is not None and now < blob.until:
-            return True
-        if host is not None:
-            host.until = now + host.seconds  # whoever asks now finds out for all
-        return False
+        setbacks = (self._setbacks.get((endpoint.base_url, key)) for key in (_EVERYTHING, subject))
+        return any(setback is not None and now < setback.until for setback in setbacks)
+
+    def _let_one_try(self, endpoint: Endpoint, *, now: float) -> None:
+        """Whoever asks an endpoint whose time is over finds out for all: until then, the others go on without it."""
+        setback = self._setbacks.get((endpoint.base_url, _EVERYTHING))
+        if setback is not None:
+            setback.until = now + setback.seconds
 
     def _set_back(self, key: tuple[str, Hashable], seconds: float, *, now: float) -> None:
         self._setbacks[key] = _Setback(now, seconds, now + seconds)

@@ -32,21 +32,7 @@ def run_program(
         ProgramFailedError: it ended with another code than 0.
         CredentialsError: it is not there, takes too long, or prints too much.
     """
-    variables = {**os.environ, **(environment or {})}
-    path = shutil.which(command[0], path=variables.get("PATH"))
-    if path is None:
-        raise CredentialsError(command[0], "there is no such program on PATH")
-    try:
-        process = subprocess.Popen(  # noqa: S603 - named by the administrator, without a shell
-            [path, *command[1:]],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=variables,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise CredentialsError(command[0], error.strerror or "it cannot be run") from None
+    process = _start(command, environment or {})
     with process:
         try:
             answer, complaint = process.communicate(question, timeout=timeout_seconds)
@@ -61,6 +47,24 @@ def run_program(
     if len(answer) > MAX_ANSWER_BYTES:
         raise CredentialsError(command[0], "its answer is too large")
     return answer
+
+
+def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    variables = {**os.environ, **environment}
+    path = shutil.which(command[0], path=variables.get("PATH"))
+    if path is None:
+        raise CredentialsError(command[0], "there is no such program on PATH")
+    try:
+        return subprocess.Popen(  # noqa: S603 - named by the administrator, without a shell
+            [path, *command[1:]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=variables,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise CredentialsError(command[0], error.strerror or "it cannot be run") from None
 
 
 class ProgramFailedError(CredentialsError):

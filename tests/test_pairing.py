@@ -21,6 +21,7 @@ WITHOUT = {
     ("fs", "power_loss"),  # the store and layer directories, on a disk that forgets
     ("registry", "mirrors"),  # the whole client, with several endpoints
     ("registry", "real_proxy"),  # the whole client, behind a proxy
+    ("registry", "real_mirror"),  # the whole client, with a pull-through mirror
     ("registry", "real_tls"),  # the whole client, against real registries behind TLS
     ("snapshotter", "layer_server"),  # a protocol; its implementations are tested
 }

@@ -9,11 +9,11 @@
     id_mapping.py    whose users a container has               former_mounts.py  what a former snapshotter left
     labels.py        where a layer comes from                  mounts.py        how containerd mounts it
     filters.py       containerd's filter expressions           verdicts.py      why layers are not lazy
-    image_status.py  what ``pyestargz status`` shows           metrics.py       what Prometheus is told
+    image_status.py  images, as their snapshots tell           metrics.py       what Prometheus is told
     layer_server.py  what is asked of the fs server            fs_client.py     how, over its socket
-    fs_process.py    starting it, detached
-    config.py        all settings    config_keys.py  the keys of the configuration file, and what each does here
-    signals.py       signals as values
+    fs_process.py    starting it, detached                     fs_watch.py      starting it again when it died
+    config.py        all settings                              config_keys.py   the keys of the configuration file
+    *_checks.py      what ``pyestargz doctor`` looks at        signals.py       signals as values
     *_command.py     one command each                          image_stores.py  images, wherever a command names them
     containerd_*.py  images in a running containerd            sample_*.py      running an image to see what it opens
 

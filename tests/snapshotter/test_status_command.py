@@ -9,9 +9,6 @@ import pytest
 
 from snapshotter import cli
 from snapshotter.exit_codes import ExitCode
-from snapshotter.image_status import ImageStatus, LayerStatus
-from snapshotter.layer_server import ServedLayer
-from snapshotter.status_command import status_document
 from tests.snapshotter.conftest import ROOTED, site_in
 from tests.snapshotter.lazy_images import LAYER, lazy_labels, pulled
 
@@ -59,12 +56,3 @@ def test_an_image_that_is_not_there(place: list[str], capsys: pytest.CaptureFixt
     assert cli.run(["status", "elsewhere", *place]) == ExitCode.NOT_FOUND
     assert "no image" in capsys.readouterr().out
     assert cli.run(["status", "--root=/does/not/exist"]) == ExitCode.OK
-
-
-def test_numbers_of_a_layer_that_is_served() -> None:
-    served = ServedLayer(LAYER, 1, 2, 3, 4, 5, 6, "it rained")
-    image = ImageStatus("r", (LayerStatus("c", LAYER, served, "", 0),), ())
-    (layer,) = status_document("", [image])["images"][0]["layers"]
-    assert (layer["presentBytes"], layer["contentBytes"], layer["blobBytes"]) == (1, 2, 3)
-    assert (layer["fetchedBytes"], layer["requests"], layer["verifyFailures"]) == (4, 5, 6)
-    assert layer["lastError"] == "it rained"

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -31,28 +30,27 @@ async def _push(client: RegistryClient, repository: Repository, path: Path) -> D
     return digest
 
 
-async def test_what_the_mirror_has_once_had_outlives_the_registry(
+async def test_a_pull_through_mirror_is_all_that_is_asked(
     tmp_path: Path, quick: ClientSettings
 ) -> None:
     for name in ("registry", "mirror", "certs.d"):
         (tmp_path / name).mkdir()
-    with ExitStack() as life, ExitStack() as mirrors_life:
-        registry = life.enter_context(RealRegistry(tmp_path / "registry"))
+    with RealRegistry(tmp_path / "registry") as registry:
         setup = RegistrySetup(upstream=f"http://{registry.host}")
-        mirror = mirrors_life.enter_context(RealRegistry(tmp_path / "mirror", setup=setup))
-        directory = tmp_path / "certs.d" / registry.host
-        directory.mkdir()
-        (directory / "hosts.toml").write_text(f'[host."http://{mirror.host}"]')
-        repository = Repository(registry.host, "some/image")
-        async with RegistryClient(quick) as plain:
-            digest = await _push(plain, repository, tmp_path / "blob")
-        hosts = HostSettings((tmp_path / "certs.d",))
-        async with RegistryClient(dataclasses.replace(quick, hosts=hosts)) as client:
-            by_tag = await client.fetch_manifest(repository, "1")
-            tail = await client.read_tail(repository, digest, length=1000)
-            assert tail.data == _LAYER[-1000:]
-            life.close()
-            again = await client.fetch_manifest(repository, by_tag.digest)
-            part = await client.read_range(repository, digest, start=5, length=1 << 20)
-    assert again.data == by_tag.data
-    assert part.data == _LAYER[5 : 5 + (1 << 20)]
+        with RealRegistry(tmp_path / "mirror", setup=setup) as mirror:
+            directory = tmp_path / "certs.d" / registry.host
+            directory.mkdir()
+            (directory / "hosts.toml").write_text(f'[host."http://{mirror.host}"]')
+            repository = Repository(registry.host, "some/image")
+            async with RegistryClient(quick) as plain:
+                digest = await _push(plain, repository, tmp_path / "blob")
+            pushed = len(registry.lines())
+            hosts = HostSettings((tmp_path / "certs.d",))
+            async with RegistryClient(dataclasses.replace(quick, hosts=hosts)) as client:
+                by_tag = await client.fetch_manifest(repository, "1")
+                by_digest = await client.fetch_manifest(repository, by_tag.digest)
+                tail = await client.read_tail(repository, digest, length=1000)
+                part = await client.read_range(repository, digest, start=5, length=1 << 20)
+        assert not any("pyestargz" in line for line in registry.lines()[pushed:])
+    assert by_digest.data == by_tag.data
+    assert (tail.data, part.data) == (_LAYER[-1000:], _LAYER[5 : 5 + (1 << 20)])

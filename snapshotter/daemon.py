@@ -39,6 +39,8 @@ from snapshotter.watching import watched
 _log = logging.getLogger(__name__)
 # Each waits at most for one layer to be opened; containerd asks for few at a time.
 _THREADS = 64
+# Each hands on one call of the kubelet's, most of them short; a node pulls few images at a time.
+_PULL_THREADS = 192
 _STOP_SECONDS = 60.0  # of a machine that is very busy
 # What user_namespaces(7) says of the first one: from 0, to 0, all there are.
 _ALL_USERS = ["0", "0", "4294967295"]
@@ -87,7 +89,9 @@ def _serve_all(settings: ServeSettings, fs_process: FsProcess, stack: ExitStack)
     """
     records = stack.enter_context(SnapshotRecords(settings.records_file))
     verdicts = stack.enter_context(Verdicts(settings.verdicts_file))
-    threads = stack.enter_context(ThreadPoolExecutor(_THREADS, "containerd"))
+    shares = settings.cri is not None and settings.cri.listen is None
+    count = _THREADS + (_PULL_THREADS if shares else 0)
+    threads = stack.enter_context(ThreadPoolExecutor(count, "containerd"))
     client = stack.enter_context(FsClient(settings.fs_socket, fs_process.ensure_running))
     # Who watches starts nothing.
     watcher = stack.enter_context(FsClient(settings.fs_socket, lambda: False))
@@ -103,7 +107,9 @@ def _serve_all(settings: ServeSettings, fs_process: FsProcess, stack: ExitStack)
         if settings.cri.listen is None:
             image_services.append(proxy)
         else:
-            stack.enter_context(serving_alone(settings.cri.listen, proxy, threads))
+            # Pulls wait for calls of containerd's: they must not take the last thread from these.
+            pulls = stack.enter_context(ThreadPoolExecutor(_PULL_THREADS, "cri"))
+            stack.enter_context(serving_alone(settings.cri.listen, proxy, pulls))
     service, observe = SnapshotsService(snapshots), metrics.observe_call
     serving = serving_containerd(settings.address, service, threads, observe, image_services)
     stack.enter_context(serving)

@@ -1,5 +1,6 @@
 """Why layers are not lazy: asked long after they were pulled, so kept on disk; and how often each answer was given."""
 
+import logging
 import sqlite3
 import threading
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Self
 
 from snapshotter.errors import RecordsError
 
+_log = logging.getLogger(__name__)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS not_lazy (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -65,17 +67,23 @@ class Verdicts:
         return f"<Verdicts {dict(self._counts)}>"
 
     def note(self, verdict: Verdict, target: str, reason: str = "") -> None:
-        """Keeps what was decided about a layer, and why; the newest counts."""
+        """Keeps what was decided about a layer, and why; the newest counts. A full disk only costs the explanation."""
         with self._lock:
             self._counts[verdict] += 1
-            if verdict is Verdict.LAZY:
-                self._connection.execute("DELETE FROM not_lazy WHERE target = ?", (target,))
-                return
-            row = (target, reason[:_MAX_REASON])
-            insert = "INSERT OR REPLACE INTO not_lazy (target, reason) VALUES (?, ?)"
-            number = self._connection.execute(insert, row).lastrowid or 0
-            old = "DELETE FROM not_lazy WHERE number <= ?"
-            self._connection.execute(old, (number - _MAX_KEPT,))
+            try:
+                self._keep(verdict, target, reason[:_MAX_REASON])
+            except sqlite3.Error as error:
+                fields = {"target": target, "error": str(error)}
+                _log.warning("why a layer is not lazy is not kept", extra={"fields": fields})
+
+    def _keep(self, verdict: Verdict, target: str, reason: str) -> None:
+        self._connection.execute("DELETE FROM not_lazy WHERE target = ?", (target,))
+        if verdict is Verdict.LAZY:
+            return
+        insert = "INSERT INTO not_lazy (target, reason) VALUES (?, ?)"
+        number = self._connection.execute(insert, (target, reason)).lastrowid or 0
+        old = "DELETE FROM not_lazy WHERE number <= ?"
+        self._connection.execute(old, (number - _MAX_KEPT,))
 
     def counts(self) -> Mapping[Verdict, int]:
         """How often each verdict was given by this process."""

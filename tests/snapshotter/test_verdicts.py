@@ -41,3 +41,13 @@ def test_a_damaged_database_is_replaced(tmp_path: Path) -> None:
     with Verdicts(path) as verdicts:
         verdicts.note(Verdict.TARGET_TAKEN, "a", "taken")
         assert read_verdicts(path) == {"a": "taken"}
+
+
+def test_a_disk_that_takes_nothing_costs_explanations_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Verdicts(tmp_path / "verdicts.db") as verdicts:
+        verdicts._connection.execute("PRAGMA query_only = ON")
+        verdicts.note(Verdict.UNAVAILABLE, "a", "it rained")
+        assert verdicts.counts()[Verdict.UNAVAILABLE] == 1
+    assert caplog.records[-1].__dict__["fields"]["target"] == "a"

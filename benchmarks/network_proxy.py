@@ -1,6 +1,6 @@
 """The registry's side of the emulated network: an HTTP proxy that delays, throttles, counts, and may ask for tokens.
 
-It listens on two ports. The first is the registry; when the profile redirects, it sends those who want a blob to the second,
+It listens on two addresses. The first is the registry; when the profile redirects, it sends those who want a blob to the second,
 the storage, as a content delivery network would be: that one refuses requests that carry a token, as
 signed URLs do. The whole round-trip time is added on the way back: for the client that is the same, and
 one timer is late less often than two.
@@ -21,6 +21,10 @@ from benchmarks.network_log import Request, RequestKind, Traffic
 _QUEUED_PIECES = 1024  # in flight on one connection
 _MAX_HEAD_BYTES = 64 << 10
 _STORAGE = "/storage"
+_HOSTS = (
+    "127.0.0.1",
+    "127.0.0.2",
+)  # clients that keep a token on the same host would show it to the storage
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -75,9 +79,10 @@ class EmulatedRegistry:
 
     async def serve(self, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
         """Listens until cancelled; started when it does, with the registry's ``host:port``."""
-        registry, storage = [await trio.open_tcp_listeners(0, host="127.0.0.1") for _ in range(2)]
+        registry, storage = [await trio.open_tcp_listeners(0, host=host) for host in _HOSTS]
         self.registry_host, self.storage_host = [
-            f"127.0.0.1:{listeners[0].socket.getsockname()[1]}" for listeners in (registry, storage)
+            f"{host}:{listeners[0].socket.getsockname()[1]}"
+            for host, listeners in zip(_HOSTS, (registry, storage), strict=True)
         ]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.serve_listeners, self._connected, registry + storage)
@@ -125,9 +130,7 @@ class Connection:
         self._number = number
         self._client = Channel(client, h11.SERVER)
         self._server = Channel(server, h11.CLIENT)
-        self._is_storage = client.socket.getsockname()[1] == int(
-            registry.storage_host.rpartition(":")[2]
-        )
+        self._is_storage = client.socket.getsockname()[0] == _HOSTS[1]
 
     async def run(self) -> None:
         """Answers until one end hangs up."""

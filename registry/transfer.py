@@ -193,8 +193,11 @@ class Transfer:
 
     async def _wait(self) -> None:
         """Waits until anything happens."""
-        if self._error is not None:
-            raise self._error
+        if self._finished:
+            # Without an error it has ended well, but before whatever is waited for: the headers.
+            raise self._error or TransferError(
+                Problem.CUT, "the response has no end of its headers"
+            )
         self._silent_checks = 0
         self._activity = trio.Event()
         await self._activity.wait()

@@ -62,6 +62,13 @@ async def test_the_end_stays_the_end(transfer):
     assert [await transfer.receive(), await transfer.receive()] == [b"", b""]
 
 
+async def test_an_end_without_headers_is_no_answer(transfer):
+    transfer.finish(None)
+    with pytest.raises(TransferError) as caught:
+        await transfer.wait_headers()
+    assert caught.value.problem is Problem.CUT
+
+
 def test_more_than_the_limit_is_left_to_the_library(transfer):
     assert transfer.on_body(bytes(MAX_BUFFERED_BYTES)) is None
     assert transfer.on_body(b"more") == pycurl.WRITEFUNC_PAUSE

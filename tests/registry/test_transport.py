@@ -135,6 +135,67 @@ async def test_a_url_that_is_none_is_unreachable(quick):
     assert not caught.value.retryable
 
 
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\r\n\r\n",
+        b"HTTP/1.1\r\n\r\n",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 99999999999999999999 OK\r\n\r\n",
+        b"HTTP/9.9 200 OK\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 1000,
+        OK,
+        OK + b"Content-Length: -5\r\n\r\n",
+        OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+        OK + b"Content-Length: 99999999999999999999999\r\n\r\nabc",
+        OK + b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nabc",
+        OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        OK + b"X: " + b"x" * (2 << 20) + b"\r\n\r\n",
+        OK + b"X: x\r\n" * 50_000 + b"\r\n",
+        OK + b"\0\0: \0\r\nContent-Length: 3\r\n\r\nabc",
+        OK + b"Content-Length : 3\r\n : x\r\n\r\nabc",
+    ],
+)
+async def test_whatever_a_server_sends_the_client_lives_on(quick, answer):
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(_saying(answer))
+        async with Transport(quick, Counters()) as transport:
+            with contextlib.suppress(RegistryError):
+                response = await transport.send(Request("GET", url))
+                stack.callback(response.close)
+                assert len(await response.read(10)) <= 10
+                response.header("Content-Length")
+            stack.close()
+            assert repr(transport) == "<Transport 0 of 128 connections in use>"
+
+
+@contextlib.contextmanager
+def _saying(answer: bytes) -> Iterator[str]:
+    """A server that says one thing, whatever it is asked."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_say, args=(listener, answer))
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def _say(listener: socket.socket, answer: bytes) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+
 @pytest.fixture
 def unknown_certificate_url(tmp_path: Path) -> Iterator[str]:
     """A server whose certificate nobody vouches for."""

@@ -32,7 +32,8 @@ from tests.real_registry import RealRegistry
 _SMALL_FILES, _RANDOM_READS = 4000, 100
 _BLOCK_BYTES = 1 << 20
 _POLL_SECONDS = 0.02
-_FILL = FillSettings(prefetch=False)
+# Background begins at once, and goes on as soon as nobody waits.
+_FILL = FillSettings(prefetch=False, quiet_seconds=0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,11 @@ class Fetcher:
         """What fetching has cost."""
         return self._blob.counters
 
+    @property
+    def link_bytes(self) -> int:
+        """What the way to the registry carries in a round trip, as far as is known."""
+        return self._blob.link.bytes_in_flight
+
     def hit(self, chunks: Iterable[int]) -> None:
         """A read was answered from the store; if it goes on with a sequence, what follows is sent for."""
         self._blob.counters.hits += 1
@@ -108,7 +113,7 @@ class Fetcher:
         """
         found: list[int] = []
         begin = last_end = 0
-        gap_bytes = self._settings.gap_bytes(self._blob.link.bytes_in_flight)
+        gap_bytes = self._settings.gap_bytes(self.link_bytes)
         for number in range(first, self._chunks.member_count):
             if number % _MEMBERS_BETWEEN_CHECKPOINTS == 0:
                 await trio.lowlevel.checkpoint()  # large layers are long
@@ -151,7 +156,7 @@ class Fetcher:
 
     def _join(self, numbers: Sequence[int]) -> list[Flight]:
         new = [n for n in numbers if n not in self._flights and not self._board(n)]
-        gap_bytes = self._settings.gap_bytes(self._blob.link.bytes_in_flight)
+        gap_bytes = self._settings.gap_bytes(self.link_bytes)
         for planned in plan_requests(
             new,
             self._chunks,
@@ -170,7 +175,7 @@ class Fetcher:
     def _board(self, number: int) -> bool:
         """Waits for a member in a request that nobody waited for, if that will bring it soon."""
         member = self._chunks.member(number)
-        distance = self._settings.join_distance(self._blob.link.bytes_in_flight)
+        distance = self._settings.join_distance(self.link_bytes)
         for request in self._fills:
             is_near = request.position <= member.start and member.end - request.position <= distance
             # One without a slot may be waiting for those that stand aside for this reader.
@@ -183,7 +188,7 @@ class Fetcher:
     def _window(self, number: int) -> Window:
         return self._read_ahead.window(
             self._chunks.member(number).start,
-            link_bytes=self._blob.link.bytes_in_flight,
+            link_bytes=self.link_bytes,
             sharing=self._node.slots.taken + 1,
         )
 
@@ -194,14 +199,14 @@ class Fetcher:
         request = self._request(numbers, Priority.DEMAND)
         request.waiting = {number: Flight(number) for number in numbers}
         self._flights.update(request.waiting)
-        self._read_ahead.sent(end=request.end, window=window)
+        self._read_ahead.sent(start=request.start, end=request.end, window=window)
         if window.in_sequence:
             mark = mark_position(numbers, self._chunks, window=window.size)
             self._read_ahead.mark(mark, last=numbers[-1])
         self._nursery.start_soon(self._carry, request)
 
     def _following(self, last: int, *, end: int) -> list[int]:
-        gap_bytes = self._settings.gap_bytes(self._blob.link.bytes_in_flight)
+        gap_bytes = self._settings.gap_bytes(self.link_bytes)
         return plan_following(
             last, self._chunks, end=end, gap_bytes=gap_bytes, is_missing=self.is_missing
         )

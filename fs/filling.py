@@ -31,7 +31,8 @@ class FillSettings:
         prefetch_bytes: how much of a layer without a landmark is prefetched.
         background: whether layers are completed.
         quiet_seconds: how long no reader may have waited, and no layer have come, before background goes on.
-        first_request_bytes: how large the first request is; each further one is twice as large.
+        first_request_bytes: how large the first request is; each further one is twice as large, or what the link carries in
+            two round trips.
         max_request_bytes: the largest request. A reader need not wait for its end: it takes part, or overtakes.
         layers_at_once: how many layers are completed at a time.
     """
@@ -99,7 +100,8 @@ class Filler:
                 await trio.sleep(min(2.0**failures, _MAX_PAUSE_SECONDS))
             else:
                 position = request[-1] + 1
-                window = min(2 * window, settings.max_request_bytes)
+                # As soon as the link is known, no request leaves it idle for longer than it works.
+                window = min(2 * max(window, fetcher.link_bytes), settings.max_request_bytes)
         if failures >= _MAX_FAILURES:
             fields = {"layer": str(layer.digest), "error": fetcher.last_error}
             _log.warning("layer is not completed", extra={"fields": fields})

@@ -69,10 +69,10 @@ class ReadAhead:
         size = max(bounds.least_window_bytes, min(share, bounds.max_random_window_bytes))
         return Window(size, in_sequence=False)
 
-    def sent(self, *, end: int, window: Window) -> None:
-        """Remembers a request that was made."""
+    def sent(self, *, start: int, end: int, window: Window) -> None:
+        """Remembers a request that was made; what it needs may be more than its window."""
         self._windows.pop(end, None)
-        self._windows[end] = window.size
+        self._windows[end] = max(window.size, end - start)
         if len(self._windows) > _REMEMBERED:
             del self._windows[next(iter(self._windows))]
 

@@ -23,7 +23,7 @@ def test_random_reads_bring_little(least: int) -> None:
     ahead = ReadAhead(replace(SETTINGS, least_window_bytes=least))
     for start in (5000, 100, 9000, 7):
         assert ahead.window(start) == random_window(least)
-        ahead.sent(end=start + 50, window=random_window(least))
+        ahead.sent(start=start, end=start + 50, window=random_window(least))
 
 
 def test_a_sequence_brings_twice_as_much_each_time_up_to_a_bound() -> None:
@@ -32,14 +32,14 @@ def test_a_sequence_brings_twice_as_much_each_time_up_to_a_bound() -> None:
     for _ in range(7):
         window = ahead.window(position)
         windows.append(window.size)
-        position += max(window.size, 20)
-        ahead.sent(end=position, window=window)
+        start, position = position, position + max(window.size, 20)
+        ahead.sent(start=start, end=position, window=window)
     assert windows == [0, 100, 200, 400, 800, 1000, 1000]
 
 
 def test_a_sequence_fills_the_link() -> None:
     ahead = ReadAhead(SETTINGS)
-    ahead.sent(end=500, window=random_window(0))
+    ahead.sent(start=450, end=500, window=random_window(0))
     assert ahead.window(500, link_bytes=700) == Window(700, in_sequence=True)
 
 
@@ -51,7 +51,7 @@ def test_a_random_read_takes_its_share_of_the_link(link_bytes: int, sharing: int
 
 def test_small_gaps_do_not_end_a_sequence_and_going_back_does() -> None:
     ahead = ReadAhead(SETTINGS)
-    ahead.sent(end=500, window=random_window(0))
+    ahead.sent(start=450, end=500, window=random_window(0))
     assert not ahead.window(511).in_sequence
     assert not ahead.window(499).in_sequence
     assert ahead.window(510) == Window(100, in_sequence=True)
@@ -60,14 +60,14 @@ def test_small_gaps_do_not_end_a_sequence_and_going_back_does() -> None:
 def test_sequences_go_on_side_by_side() -> None:
     ahead = ReadAhead(SETTINGS)
     for end in (1000, 50_000):
-        ahead.sent(end=end, window=random_window(0))
+        ahead.sent(start=end - 10, end=end, window=random_window(0))
     assert [ahead.window(start).size for start in (1000, 50_000)] == [100, 100]
 
 
 def test_only_the_last_requests_are_remembered() -> None:
     ahead = ReadAhead(SETTINGS)
     for number in range(100):
-        ahead.sent(end=number * 1000, window=random_window(0))
+        ahead.sent(start=number * 1000 - 10, end=number * 1000, window=random_window(0))
         ahead.mark(number, last=number + 1)
     assert not ahead.window(0).in_sequence
     assert ahead.window(99_000).in_sequence
@@ -82,3 +82,9 @@ def test_a_mark_is_passed_once() -> None:
     assert ahead.passed([6, 7]) == [9]
     assert ahead.passed([6, 7]) == []
     assert not ahead.has_marks
+
+
+def test_a_sequence_of_large_members_grows_from_their_size() -> None:
+    ahead = ReadAhead(SETTINGS)
+    ahead.sent(start=0, end=400, window=random_window(0))
+    assert ahead.window(400) == Window(800, in_sequence=True)

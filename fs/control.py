@@ -26,7 +26,7 @@ from fs.proto import control_pb2, control_pb2_grpc
 from fs.status_messages import cache_message, fetch_message, layer_message
 from registry.credentials import Credentials, SecretKind
 from registry.digest import Digest
-from registry.errors import ContentError, RegistryError
+from registry.errors import ContentError, HostsError, RegistryError
 from registry.reference import Reference, Repository
 
 _log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ _STOP_GRACE_SECONDS = 2.0
 _STATUS: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (RegistryError, grpc.StatusCode.UNAVAILABLE),
     (EstargzError, grpc.StatusCode.DATA_LOSS),
+    (HostsError, grpc.StatusCode.FAILED_PRECONDITION),
     (ContentError, grpc.StatusCode.INVALID_ARGUMENT),
     (FsError, grpc.StatusCode.FAILED_PRECONDITION),
     (OSError, grpc.StatusCode.RESOURCE_EXHAUSTED),

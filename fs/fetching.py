@@ -23,7 +23,7 @@ from fs.layer_image import LayerImage
 from fs.node_traffic import NodeTraffic
 from fs.read_ahead import ReadAhead, Window
 from fs.request_planning import FetchSettings, mark_position, plan_following, plan_requests
-from registry.errors import RegistryError
+from registry.errors import ContentError
 
 _log = logging.getLogger(__name__)
 # One member is decoded while the next one comes.
@@ -302,7 +302,7 @@ class Fetcher:
         except (CorruptMemberError, DigestMismatchError) as error:
             self._count_wrong(flight, error)
             self._fail(flight, error)
-        except RegistryError as error:
+        except ContentError as error:
             self._fail(flight, error)
         self._close(flight, request)
 

@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from fs.proto import control_pb2, control_pb2_grpc
 from fs.server import ServerSettings
 from fs.settings import FsSettings, write_settings
 from registry.digest import Digest
+from registry.host_settings import HostSettings
 from registry.passed_credentials import PassedCredentials
 from tests.fakes.registry import FakeRegistry
-from tests.fs.in_process import REPOSITORY, layer_table, push
+from tests.fs.in_process import QUICK, REPOSITORY, layer_table, push
 from tests.fs.layers_by_hand import HandmadeBlob
 
 Call = Callable[[control_pb2_grpc.ControlStub], object]
@@ -47,7 +49,9 @@ class Service:
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
     socket = tmp_path / "control.sock"
     with FakeRegistry() as fake:
-        async with layer_table(tmp_path / "layers") as table:
+        hosts = HostSettings((tmp_path / "certs.d",))
+        settings_of_client = replace(QUICK, hosts=hosts)
+        async with layer_table(tmp_path / "layers", client_settings=settings_of_client) as table:
             settings = ServerSettings(tmp_path, socket, tmp_path / "settings.json")
             read = partial(trio.to_thread.run_sync, settings.read)
             passed = PassedCredentials()
@@ -92,6 +96,17 @@ async def test_refusals_have_a_code_and_a_reason(service: Service) -> None:
     code, reason = await service.refusal(request(fake, layer_digest=str(missing)))
     assert code is grpc.StatusCode.UNAVAILABLE
     assert f"{REPOSITORY}/blobs/{missing}" in reason
+
+
+async def test_hosts_that_are_configured_wrongly_are_told(service: Service) -> None:
+    file = trio.Path(service.socket.parent / "certs.d" / "broken.test" / "hosts.toml")
+    await file.parent.mkdir(parents=True)
+    await file.write_text("server = 1")
+    code, reason = await service.refusal(
+        request(service.fake, reference="broken.test/some/image:1")
+    )
+    assert code is grpc.StatusCode.FAILED_PRECONDITION
+    assert f"{file}: server (must be a URL): repair the file" in reason
 
 
 async def test_stop_is_answered_first(service: Service) -> None:

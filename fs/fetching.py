@@ -249,7 +249,10 @@ class Fetcher:
     ) -> None:
         room = trio.Semaphore(_LANDINGS_AT_ONCE)
         async with self._blob.stream(
-            start=request.start, length=request.end - request.start, priority=request.priority
+            start=request.start,
+            length=request.end - request.start,
+            priority=request.priority,
+            was_steady=lambda: request.was_steady,
         ) as pieces:
             received, turn = StreamWindow(self._blob, pieces, request.start, self._settings), Turn()
             for number in request.numbers:
@@ -272,6 +275,7 @@ class Fetcher:
 
     async def _stand_aside(self, request: Request, quiet_seconds: float) -> None:
         if not request.waiting and not self._node.gate.is_quiet(quiet_seconds):
+            request.was_steady = False
             with trio.CancelScope() as request.standing_aside:
                 await self._node.gate.wait_quiet(quiet_seconds)
             request.standing_aside = None

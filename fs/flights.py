@@ -63,6 +63,7 @@ class Request:
         position: how far it has come, as a blob offset.
         waiting: the flights whose bytes have not come, of members that somebody waits for, or that are next.
         landing: the flights whose bytes have come, but are not in the store yet.
+        was_steady: whether it never stood aside: only then its speed tells something of the link.
         standing_aside: the scope in which it waits for readers to go first.
     """
 
@@ -74,6 +75,7 @@ class Request:
     position: int = 0
     waiting: dict[int, Flight] = field(default_factory=dict)
     landing: dict[int, Flight] = field(default_factory=dict)
+    was_steady: bool = True
     standing_aside: trio.CancelScope | None = None
 
     def __post_init__(self) -> None:

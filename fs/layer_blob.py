@@ -1,6 +1,6 @@
 """A layer's blob in its registry, and what it cost to read from it."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import assert_never
@@ -109,9 +109,16 @@ class LayerBlob:
 
     @asynccontextmanager
     async def stream(
-        self, *, start: int, length: int, priority: Priority = Priority.DEMAND
+        self,
+        *,
+        start: int,
+        length: int,
+        priority: Priority = Priority.DEMAND,
+        was_steady: Callable[[], bool] = lambda: True,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Opens exactly ``length`` bytes from ``start`` on, to be read as they arrive.
+
+        ``was_steady`` tells, at the end, whether they were read without a pause.
 
         Raises:
             RegistryError: at opening or while reading; also when fewer bytes come.
@@ -127,31 +134,28 @@ class LayerBlob:
                 length=length,
                 on_retry=self.counters.count_retry,
             ) as pieces,
-            aclosing(self._measured(pieces, priority)) as measured,
+            aclosing(self._measured(pieces, priority, was_steady)) as measured,
         ):
             yield measured
 
     async def _measured(
-        self, pieces: AsyncIterator[bytes], priority: Priority
+        self, pieces: AsyncIterator[bytes], priority: Priority, was_steady: Callable[[], bool]
     ) -> AsyncGenerator[bytes, None]:
-        """Counts what comes, and times how long it is waited for; not how long it is worked on."""
-        begun = trio.current_time()
-        waited, size, retries = 0.0, -1, self.counters.retries
+        """Counts what comes, and times it. What its reader does with it counts too: that is how fast a reader gets it."""
+        begun, retries = trio.current_time(), self.counters.retries
+        first_at, size = 0.0, 0
         async for piece in pieces:
-            now = trio.current_time()
+            if not first_at:
+                first_at = trio.current_time()
+                if self.counters.retries == retries:  # a pause between attempts tells nothing
+                    self.link.saw_first_byte(first_at - begun)
+            else:
+                size += len(piece)
             self._bytes_received += len(piece)
             self.counters.count_bytes(priority, len(piece))
-            if size < 0:
-                if (
-                    self.counters.retries == retries
-                ):  # a pause before the second attempt tells nothing
-                    self.link.saw_first_byte(now - begun)
-                size = 0
-            else:
-                waited, size = waited + now - begun, size + len(piece)
             yield piece
-            begun = trio.current_time()
-        self.link.saw_body(size, waited)
+        if was_steady():
+            self.link.saw_body(size, trio.current_time() - first_at)
 
     def statistics(self) -> BlobStatistics:
         """What it cost so far."""

@@ -27,7 +27,7 @@ class LinkEstimate:
         self._waits.append(seconds)
 
     def saw_body(self, size: int, seconds: float) -> None:
-        """So many bytes of a body came while it was waited for them that long in all."""
+        """So many bytes of a body came in so many seconds, behind its first piece."""
         if size >= _LEAST_BODY_BYTES:
             self._rates.append(size / max(seconds, _LEAST_BODY_SECONDS))
 

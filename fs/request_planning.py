@@ -19,6 +19,7 @@ class FetchSettings:
         read_through_bytes: a gap this small always costs less than another request.
         max_read_through_bytes: a larger one never does, however fast and far away the registry is.
         join_bytes: what an open request will bring within so many bytes is waited for there.
+        max_join_bytes: what lies further ahead never is, however fast and far away the registry is.
         inline_decode_bytes: below, a thread costs more than the decoding.
         silence_seconds: how long a flight may go without a byte, all attempts of the client together, before it fails.
     """
@@ -28,6 +29,7 @@ class FetchSettings:
     read_through_bytes: int = 16 << 10
     max_read_through_bytes: int = 1 << 20
     join_bytes: int = 256 << 10
+    max_join_bytes: int = 4 << 20
     inline_decode_bytes: int = 64 << 10
     silence_seconds: float = 60.0
 
@@ -41,7 +43,7 @@ class FetchSettings:
 
     def join_distance(self, link_bytes: int) -> int:
         """How far ahead of an open request a member may end so that waiting beats asking for it separately."""
-        return max(self.join_bytes, _BDP_ROOM * link_bytes)
+        return max(self.join_bytes, min(_BDP_ROOM * link_bytes, self.max_join_bytes))
 
 
 def plan_requests(

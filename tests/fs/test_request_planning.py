@@ -87,4 +87,4 @@ def test_gaps_and_distances_follow_the_link_within_bounds(link_bytes: int) -> No
     settings = FetchSettings()
     gap = settings.gap_bytes(link_bytes)
     assert settings.read_through_bytes <= gap <= settings.max_read_through_bytes
-    assert settings.join_distance(link_bytes) >= max(settings.join_bytes, link_bytes)
+    assert settings.join_bytes <= settings.join_distance(link_bytes) <= settings.max_join_bytes

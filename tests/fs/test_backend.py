@@ -178,3 +178,14 @@ def test_fifty_readers_see_the_same(fs_server: FsServer, directory: Path) -> Non
         contents = list(threads.map(Path.read_bytes, [directory / "other"] * 50))
     assert set(map(len, contents)) == {len(CONTENT)}
     assert len(set(contents)) == 1
+
+
+def test_a_root_too_deep_for_a_keepers_socket_is_served_without(
+    fs_server: FsServer, layer: PushedLayer, tmp_path: Path
+) -> None:
+    fs_server.end()
+    fs_server.root = tmp_path / ("d" * 200)
+    fs_server.start()
+    assert Readers(fs_server.attach(layer)).outputs() == EXPECTED
+    assert "no keeper" in fs_server.log
+    assert keepers(fs_server) == []

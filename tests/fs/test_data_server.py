@@ -157,3 +157,13 @@ async def test_a_layer_that_is_forgotten_cannot_be_read(
         assert not await trio.to_thread.run_sync(path.exists)
         await trio.to_thread.run_sync(unmount_lazily, mountpoint)
         assert "0 files" in repr(server)
+
+
+async def test_a_connection_that_cannot_be_read_ends_the_server(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path, os.O_RDONLY)  # a directory
+    try:
+        with trio.fail_after(20), pytest.RaisesGroup(IsADirectoryError):
+            async with DataServer(descriptor, negotiated=None, find=no_layer):
+                await trio.sleep_forever()
+    finally:
+        os.close(descriptor)

@@ -55,10 +55,10 @@ def connect(root: Path) -> DataConnection:
     mountpoint = data_mountpoint(root)
     kept = keeper.kept(_keeper_socket(root))
     if kept is not None:
-        state = msgspec.json.decode(kept.state, type=_State)
-        if _can_be_served(state) and mounts_at(mountpoint):
+        negotiated = _serveable(kept.state)
+        if negotiated is not None and mounts_at(mountpoint):
             _log.info("connection of the data server taken over")
-            return DataConnection(kept.descriptor, state.negotiated)
+            return DataConnection(kept.descriptor, negotiated)
         _log.warning("connection of the data server cannot be taken over: readers fail")
         os.close(kept.descriptor)
     disconnect(root)
@@ -93,9 +93,15 @@ def data_mountpoint(root: Path) -> Path:
     return root / "data"
 
 
-def _can_be_served(state: _State) -> bool:
+def _serveable(kept_state: bytes) -> Negotiated | None:
+    """What was agreed on; None if this program cannot go on with it."""
+    try:
+        state = msgspec.json.decode(kept_state, type=_State)
+    except msgspec.MsgspecError:
+        return None
     # Without a repetition, what the former process read and did not answer would wait for ever.
-    return state.negotiated.can_resend and state.layout == LAYOUT_VERSION
+    serveable = state.negotiated.can_resend and state.layout == LAYOUT_VERSION
+    return state.negotiated if serveable else None
 
 
 def _keeper_socket(root: Path) -> Path:

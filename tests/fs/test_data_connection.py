@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from fs import keeper
 from fs.data_connection import connect, data_mountpoint, disconnect, let_keep
 from fs.fuse_protocol import HAS_RESEND, Negotiated
+from fs.keeper import Kept
 from fs.mounting import mounts_at, unmount_lazily
 from tests.e2e.leftovers import processes_under, wait_for_exit
 
@@ -33,11 +35,15 @@ def test_a_connection_is_taken_over(root: Path) -> None:
     os.close(second.descriptor)
 
 
-@pytest.mark.parametrize("state", ["unmounted", "cannot resend", "nothing kept"])
+@pytest.mark.parametrize(
+    "state", ["unmounted", "cannot resend", "nothing kept", "of another version"]
+)
 def test_one_that_is_of_no_use_is_made_anew(root: Path, state: str) -> None:
     first = connect(root)
     if state != "nothing kept":
         let_keep(root, first, Negotiated(31, 0) if state == "cannot resend" else NEGOTIATED)
+    if state == "of another version":
+        keeper.keep(root / "keeper", Kept(first.descriptor, b"{}"))
     if state == "unmounted":
         unmount_lazily(data_mountpoint(root))
     os.close(first.descriptor)

@@ -86,7 +86,9 @@ class ErofsTrees:
             return await self._show(layer)
 
     async def _show(self, layer: Layer) -> Path:
-        content = Content.LOCAL if layer.store.is_complete else Content.SERVED
+        # What the kernel reads by itself cannot be evicted: there must be room for others besides.
+        is_local = layer.store.is_complete and layer.store.has_spare_room
+        content = Content.LOCAL if is_local else Content.SERVED
         if content is Content.SERVED:
             self._server.serve(layer)
         async with self._changing[layer.digest]:

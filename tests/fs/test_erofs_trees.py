@@ -1,21 +1,24 @@
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import trio
 
+from fs.cache_usage import CacheSettings
 from fs.data_connection import connect, data_mountpoint, disconnect
 from fs.data_server import DataServer
 from fs.erofs_mounts import Access
 from fs.erofs_trees import METADATA_NAME, ErofsTrees, unmount_trees
+from fs.kernel_pins import is_pinned_for_kernel
 from fs.layer import LayerSource
 from fs.layer_directory import LayerDirectories
 from fs.layer_trees import FuseTrees
 from fs.layers import LayerTable
 from fs.mounting import mountpoints_below
 from tests.fakes.registry import FakeRegistry
-from tests.fs.in_process import CONTENT, layer_table, push, read_file
+from tests.fs.in_process import CONTENT, UNBOUNDED, layer_table, push, read_file
 from tests.fs.layers_by_hand import HandmadeBlob, entry
 from tests.fs.test_data_server import no_layer
 
@@ -31,9 +34,15 @@ class Shown:
 
 @pytest.fixture
 async def shown(tmp_path: Path) -> AsyncIterator[Shown]:
+    async with showing(tmp_path, UNBOUNDED) as shown:
+        yield shown
+
+
+@asynccontextmanager
+async def showing(tmp_path: Path, caching: CacheSettings) -> AsyncIterator[Shown]:
     connection = await trio.to_thread.run_sync(connect, tmp_path)
     async with (
-        layer_table(tmp_path / "layers") as table,
+        layer_table(tmp_path / "layers", caching=caching) as table,
         DataServer(connection.descriptor, negotiated=None, find=no_layer) as server,
     ):
         trees = ErofsTrees(
@@ -120,6 +129,18 @@ async def test_mounting_again_and_again_leaks_nothing(
     # Worker threads and idle connections come and go; one of anything in each cycle would be seen.
     assert all(now - then < 10 for now, then in zip(held(shown.root), before, strict=True))
     assert held(shown.root)[2:] == before[2:]
+
+
+async def test_a_complete_layer_stays_evictable_while_there_is_little_room(
+    source: LayerSource, tmp_path: Path
+) -> None:
+    async with showing(tmp_path, CacheSettings(max_bytes=len(CONTENT) + 100)) as shown:
+        layer = await shown.table.attach(source)
+        await read_file(layer)
+        assert layer.store.is_complete
+        assert await read(await shown.trees.show(layer) / "file") == CONTENT
+        assert mounted(shown.root, "local") == []
+        assert not is_pinned_for_kernel(LayerDirectories(tmp_path / "layers").path(layer.digest))
 
 
 async def test_what_erofs_has_no_room_for_is_left_to_fuse(shown: Shown, fake: FakeRegistry) -> None:

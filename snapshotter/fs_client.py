@@ -15,6 +15,7 @@ from snapshotter.errors import FsServerError, LayerUnavailableError
 from snapshotter.labels import LayerSource
 from snapshotter.layer_server import FsStatus, ServedLayer
 from snapshotter.pulled_credentials import PulledCredentials
+from snapshotter.unix_socket import is_listening
 
 _ATTACH_SECONDS = 60.0
 _DETACH_SECONDS = 30.0
@@ -79,7 +80,7 @@ class FsClient:
                 self._control.Attach, request, timeout_seconds=_ATTACH_SECONDS
             )
         except grpc.RpcError as error:
-            raise LayerUnavailableError(str(source.layer_digest), _reason(error)) from error
+            raise LayerUnavailableError(str(source.layer_digest), self._reason(error)) from error
         return Path(response.directory)
 
     def detach(self, layer: Digest) -> None:
@@ -140,7 +141,7 @@ class FsClient:
         try:
             self._control.Reload(pb.ReloadRequest(), timeout=_STATUS_SECONDS)
         except grpc.RpcError as error:
-            raise FsServerError(_reason(error)) from error
+            raise FsServerError(self._reason(error)) from error
 
     def stop(self) -> None:
         """Asks the server to unmount everything and end. It may still be ending when this returns.
@@ -151,7 +152,7 @@ class FsClient:
         try:
             self._control.Stop(pb.StopRequest(), timeout=_STOP_SECONDS)
         except grpc.RpcError as error:
-            raise FsServerError(_reason(error)) from error
+            raise FsServerError(self._reason(error)) from error
 
     def _call_or_fail(
         self, method: Callable[..., T], request: object, *, timeout_seconds: float
@@ -159,7 +160,12 @@ class FsClient:
         try:
             return self._call(method, request, timeout_seconds=timeout_seconds)
         except grpc.RpcError as error:
-            raise FsServerError(_reason(error)) from error
+            raise FsServerError(self._reason(error)) from error
+
+    def _reason(self, error: grpc.RpcError) -> str:
+        if error.code() is grpc.StatusCode.UNAVAILABLE and not is_listening(self._socket):
+            return f"nobody listens on {self._socket}"  # gRPC says so, too, in many more words
+        return error.details() or error.code().name
 
     def _call(self, method: Callable[..., T], request: object, *, timeout_seconds: float) -> T:
         """Calls; once more, if the server was gone and could be started again."""
@@ -214,7 +220,3 @@ def _cache(message: pb.CacheStatus) -> CacheStatistics:
         unkept_writes=message.unkept_writes,
         disk_error=message.disk_error,
     )
-
-
-def _reason(error: grpc.RpcError) -> str:
-    return error.details() or error.code().name

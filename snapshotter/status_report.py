@@ -118,7 +118,7 @@ def _fs_document(glance: Glance) -> dict[str, Any]:
 
 def _fs_lines(glance: Glance) -> Iterator[str]:
     if glance.problem:
-        yield f"{glance.problem}: lazy layers are not served"
+        yield f"{glance.problem}; lazy layers are not served until pyestargz serve runs"
         return
     count, cache = len(glance.fs.layers), glance.fs.cache
     yield f"fs server {glance.fs.version}: {count} layers"

@@ -189,7 +189,7 @@ def test_a_server_that_cannot_be_started(server: Server) -> None:
     with FsClient(server.socket, refuse) as client:
         with pytest.raises(FsServerError, match="no /dev/fuse"):
             client.attach(SOURCE)
-        with pytest.raises(FsServerError):
+        with pytest.raises(FsServerError, match="nobody listens on"):
             client.stop()
 
 

@@ -60,5 +60,5 @@ def test_people_see_the_same_in_few_lines() -> None:
 def test_an_fs_server_that_is_away() -> None:
     glance = Glance("fs server: away", FsStatus(), [])
     assert status_document(glance)["fsServer"] == {"up": False, "error": "fs server: away"}
-    assert "fs server: away: lazy layers are not served" in shown(glance)
+    assert "fs server: away; lazy layers are not served" in shown(glance)
     assert "no image" in shown(glance)

@@ -179,7 +179,8 @@ class Fetcher:
         for request in self._fills:
             is_near = request.position <= member.start and member.end - request.position <= distance
             # One without a slot may be waiting for those that stand aside for this reader.
-            if is_near and request.has_slot and number in request.numbers:
+            is_alive = request.has_slot and request.silent_seconds < self._settings.stuck_seconds
+            if is_near and is_alive and number in request.numbers:
                 self._flights[number] = Flight(number)
                 request.board(self._flights[number])
                 return True
@@ -254,7 +255,8 @@ class Fetcher:
             priority=request.priority,
             was_steady=lambda: request.was_steady,
         ) as pieces:
-            received, turn = StreamWindow(self._blob, pieces, request.start, self._settings), Turn()
+            received = StreamWindow(self._blob, pieces, request.start, self._settings)
+            request.stream, turn = received, Turn()
             for number in request.numbers:
                 if request.priority is not Priority.DEMAND:
                     await self._stand_aside(request, quiet_seconds)

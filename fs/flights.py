@@ -7,6 +7,7 @@ import trio
 
 from estargz.verify import VerifiedChunk
 from fs.fetch_counters import Priority
+from fs.layer_blob import StreamWindow
 
 # About two milliseconds of decoding.
 _TURN_BYTES = 32 << 10
@@ -60,6 +61,7 @@ class Request:
         end: the blob offset where it ends.
         priority: for whom it was made.
         has_slot: whether it is under way, and not waiting for others to end.
+        stream: where its bytes come from, once it is open.
         position: how far it has come, as a blob offset.
         waiting: the flights whose bytes have not come, of members that somebody waits for, or that are next.
         landing: the flights whose bytes have come, but are not in the store yet.
@@ -72,6 +74,7 @@ class Request:
     end: int
     priority: Priority
     has_slot: bool = False
+    stream: StreamWindow | None = None
     position: int = 0
     waiting: dict[int, Flight] = field(default_factory=dict)
     landing: dict[int, Flight] = field(default_factory=dict)
@@ -80,6 +83,11 @@ class Request:
 
     def __post_init__(self) -> None:
         self.position = self.start
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long it has been waiting for bytes."""
+        return 0.0 if self.stream is None else self.stream.silent_seconds
 
     def board(self, flight: Flight) -> None:
         """Somebody waits for one of its members: it goes on at once, and does not stand aside until that is here."""

@@ -173,9 +173,16 @@ class StreamWindow:
         self._start = start
         self._silence_seconds = settings.silence_seconds
         self._buffer = bytearray()
+        self._waiting_since: float | None = None
 
     def __repr__(self) -> str:
         return f"<StreamWindow {len(self._buffer)} bytes from {self._start} on>"
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long the next piece has been waited for."""
+        since = self._waiting_since
+        return 0.0 if since is None else trio.current_time() - since
 
     async def take(self, start: int, end: int) -> bytes:
         """The bytes ``[start, end)`` of the blob; what lies before is given up.
@@ -199,8 +206,11 @@ class StreamWindow:
             pass
 
     async def _next_piece(self) -> bytes | None:
+        self._waiting_since = trio.current_time()
         with trio.move_on_after(self._silence_seconds):
-            return await anext(self._pieces, None)
+            piece = await anext(self._pieces, None)
+            self._waiting_since = None
+            return piece
         raise self._unreachable(f"nothing has come for {self._silence_seconds:g} seconds")
 
     def _unreachable(self, detail: str) -> UnreachableError:

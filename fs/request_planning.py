@@ -20,6 +20,7 @@ class FetchSettings:
         max_read_through_bytes: a larger one never does, however fast and far away the registry is.
         join_bytes: what an open request will bring within so many bytes is waited for there.
         max_join_bytes: what lies further ahead never is, however fast and far away the registry is.
+        stuck_seconds: after so long a silence, nobody new waits for what a request brings that was made for nobody.
         inline_decode_bytes: below, a thread costs more than the decoding.
         silence_seconds: how long a flight may go without a byte, all attempts of the client together, before it fails.
     """
@@ -30,6 +31,7 @@ class FetchSettings:
     max_read_through_bytes: int = 1 << 20
     join_bytes: int = 256 << 10
     max_join_bytes: int = 4 << 20
+    stuck_seconds: float = 0.5
     inline_decode_bytes: int = 64 << 10
     silence_seconds: float = 60.0
 

@@ -27,7 +27,7 @@ from tests.fs.in_process import CONTENT, layer_table
 
 CONTEXT = cast("pyfuse3.RequestContext", None)
 IMPATIENT = ClientSettings(
-    backoff_seconds=0.0001, max_backoff_seconds=0.001, pace_seconds=0.05, attempts=3
+    backoff_seconds=0.0001, max_backoff_seconds=0.001, pace_seconds=0.25, attempts=3
 )
 DEADLINE_SECONDS = 20.0
 HANG_SECONDS = (

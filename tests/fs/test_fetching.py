@@ -211,6 +211,25 @@ async def test_a_reader_does_not_wait_for_a_request_that_has_no_slot(
         assert layer.store.is_complete
 
 
+async def test_a_reader_does_not_wait_for_a_request_that_is_stuck(
+    fake: FakeRegistry, tmp_path: Path
+) -> None:
+    source, content = large_source(fake, size=300_000, chunk_bytes=100_000)
+    impatient = FetchSettings(stuck_seconds=0.02)
+    async with layer_table(tmp_path, fetching=impatient) as table, trio.open_nursery() as nursery:
+        layer = await table.attach(source)
+        fake.faults.inject(Fault.STALLED)  # half of it comes, and then nothing
+        bring = partial(layer.fetcher.bring, range(3), Priority.PREFETCH, quiet_seconds=0.0)
+        nursery.start_soon(bring)
+        await trio.to_thread.run_sync(fake.faults.wait_stalled)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        index = layer.image.inodes.lookup(ROOT, b"file")
+        with trio.fail_after(5):
+            data = await layer.read(index, offset=250_000, size=10)
+        assert data == content[250_000:250_010]
+        fake.faults.clear()
+
+
 async def test_a_reader_overtakes_an_open_request_that_is_far_from_what_it_needs(
     fake: FakeRegistry, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ _BASE = (
 )
 # What the images of languages usually bring along, so that extensions can be built.
 _BUILD_TOOLS = ("build-essential", "git", "curl", "libssl-dev", "libpq-dev", "zlib1g-dev")
+_ALTERNATIVES = ("blas/libblas.so.3", "lapack/liblapack.so.3")
 _MODEL_FILE_BYTES = 1 << 30
 _PIECE_BYTES = 4 << 20
 _C_SOURCE = '#include <stdio.h>\nint main(void) { puts("compiled"); return 0; }\n'
@@ -107,7 +108,11 @@ class Recipe:
         )
 
 
-def _compile_python(root: Path) -> None:
+def _finish_python(root: Path) -> None:
+    """What the packages' own scripts would do: choose the libraries that numpy computes with, and compile modules."""
+    for name in _ALTERNATIVES:
+        library = next(root.glob(f"usr/lib/*/{name}"))
+        (library.parents[1] / library.name).symlink_to(name)
     libraries = [f"/usr/lib/{path.name}" for path in root.glob("usr/lib/python3*")]
     run_command(
         ["chroot", root, "python3", "-m", "compileall", "-q", *libraries], timeout_seconds=300
@@ -177,9 +182,9 @@ def recipes(*, model_bytes: int = DEFAULT_MODEL_BYTES) -> dict[str, Recipe]:
         recipe.name: recipe
         for recipe in (
             Recipe("tiny", [], _nothing),
-            Recipe("python", [_BUILD_TOOLS, python, science], _compile_python),
+            Recipe("python", [_BUILD_TOOLS, python, science], _finish_python, _ALTERNATIVES),
             # The next version of it: rebuilt above the build tools, with the same files.
-            Recipe("python-v2", [_BUILD_TOOLS, (*python, *science)], _compile_python),
+            Recipe("python-v2", [_BUILD_TOOLS, (*python, *science)], _finish_python, _ALTERNATIVES),
             Recipe("node", [_BUILD_TOOLS, ("nodejs",)], _nothing),
             Recipe("redis", [("redis-server",)], _nothing),
             Recipe("postgres", [("postgresql-15",)], _add_postgres_account),

@@ -195,17 +195,25 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="built images")
     options = parser.parse_args()
     console, profile = Console(width=120), PROFILES[options.profile]
+    crowds: list[Crowd] = []
+    updates: list[Update] = []
+
+    def keep() -> None:
+        found: dict[str, Any] = {
+            "run": machine.describe(),
+            "profile": profile.name,
+            "crowds": [asdict(crowd) for crowd in crowds],
+            "updates": [asdict(change) for change in updates],
+        }
+        options.out.write_text(json.dumps(found) + "\n")
+
     with Publisher(options.cache, recipes(), console.print) as publisher:
-        modes = [OUR_MODES[name] for name in _MODES]
-        crowds = [start_crowd(mode, options.containers, profile, publisher) for mode in modes]
-        updates = [update(mode, profile, publisher) for mode in modes]
-    found: dict[str, Any] = {
-        "run": machine.describe(),
-        "profile": profile.name,
-        "crowds": [asdict(crowd) for crowd in crowds],
-        "updates": [asdict(change) for change in updates],
-    }
-    options.out.write_text(json.dumps(found, indent=1) + "\n")
+        for mode in (OUR_MODES[name] for name in _MODES):
+            crowds.append(start_crowd(mode, options.containers, profile, publisher))
+            keep()
+        for mode in (OUR_MODES[name] for name in _MODES):
+            updates.append(update(mode, profile, publisher))
+            keep()
     draw_usage(crowds, options.out.with_suffix(".svg"))
     show(crowds, updates, console)
 

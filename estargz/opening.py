@@ -126,7 +126,7 @@ def extract_toc(found: FoundToc, *, expected: Digest, limits: TocLimits | None =
         TocError: it is larger than ``limits`` allow.
         DigestMismatchError: it is not the pinned one.
     """
-    raw = _unpack(found, limits or TocLimits())
+    raw = unpack_toc(found, limits=limits)
     _check("the layer's TOC", raw, expected)
     return raw
 
@@ -143,7 +143,7 @@ def extract_zstd_toc(
         DigestMismatchError: it is not the pinned one.
     """
     _check("the layer's compressed TOC", found.compressed, checksum)
-    return _unpack(found, limits or TocLimits())
+    return unpack_toc(found, limits=limits)
 
 
 def _place(tail: Piece, limits: TocLimits) -> tuple[int, int]:
@@ -167,7 +167,14 @@ def _place(tail: Piece, limits: TocLimits) -> tuple[int, int]:
     return start, end
 
 
-def _unpack(found: FoundToc, limits: TocLimits) -> bytes:
+def unpack_toc(found: FoundToc, *, limits: TocLimits | None = None) -> bytes:
+    """Decompresses a TOC that nothing vouches for: to get ready for the moment when its digest is known.
+
+    Raises:
+        NotEstargzError: there is no TOC where the footer says.
+        TocError: it is larger than ``limits`` allow.
+    """
+    limits = limits or TocLimits()
     try:
         match found.codec:
             case Codec.GZIP:

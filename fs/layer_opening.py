@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import trio
 
-from estargz.opening import FoundToc, extract_toc
+from estargz.codec import Codec
+from estargz.errors import EstargzError
+from estargz.opening import FoundToc, extract_toc, unpack_toc
 from estargz.toc import parse_toc
 from fs.cache_usage import CacheUsage
 from fs.chunk_store import ChunkStore
@@ -46,6 +48,21 @@ class OpenedLayer:
     last_used: float
 
 
+@dataclass(frozen=True, slots=True)
+class FoundLayer:
+    """A layer whose TOC is here, whether or not it is the right one.
+
+    Attributes:
+        blob: the way to its content.
+        found: its TOC, compressed.
+        image: what this TOC makes, if that was worked out ahead.
+    """
+
+    blob: LayerBlob
+    found: FoundToc
+    image: LayerImage | None = None
+
+
 class LayerOpener:
     """Opens the layers under one root. It keeps no state: who calls sees to it that a layer is opened once."""
 
@@ -60,6 +77,8 @@ class LayerOpener:
         self._directories = directories
         self._node = node
         self._usage = usage
+        # One at a time: readers need the interpreter, too.
+        self._ahead = trio.CapacityLimiter(1)
 
     def __repr__(self) -> str:
         return f"<LayerOpener {self._directories!r}>"
@@ -89,15 +108,36 @@ class LayerOpener:
         image, store = parts
         return OpenedLayer(record, image, store, blob, store.last_use)
 
-    async def open_new(
-        self, blob: LayerBlob, found: FoundToc, *, toc_digest: Digest
-    ) -> OpenedLayer:
+    async def find(self, blob: LayerBlob) -> FoundLayer:
+        """Fetches the TOC of a layer.
+
+        Raises:
+            EstargzError: there is none.
+            RegistryError: it cannot be fetched.
+        """
+        return FoundLayer(blob, await blob.find_toc())
+
+    async def compile_ahead(self, layer: FoundLayer) -> FoundLayer:
+        """The layer with the image that its TOC makes if it is the right one; without, if it makes none."""
+
+        def compile_unverified() -> LayerImage:
+            found = layer.found
+            return _compile(unpack_toc(found), found.codec, payload_bytes=found.payload_bytes)
+
+        try:
+            image = await trio.to_thread.run_sync(compile_unverified, limiter=self._ahead)
+        except EstargzError:
+            return layer  # it is told when the layer is asked for
+        return FoundLayer(layer.blob, layer.found, image)
+
+    async def open_new(self, layer: FoundLayer, *, toc_digest: Digest) -> OpenedLayer:
         """Opens a layer whose TOC was fetched, and keeps it.
 
         Raises:
             EstargzError: the TOC is another one, or breaks a rule.
             OSError: the disk is full or broken.
         """
+        blob, found = layer.blob, layer.found
         record = LayerRecord(
             reference=str(blob.reference),
             layer_digest=str(blob.digest),
@@ -109,7 +149,8 @@ class LayerOpener:
 
         def compile_and_keep() -> tuple[LayerImage, ChunkStore]:
             raw_toc = extract_toc(found, expected=toc_digest)
-            self._directories.save(blob.digest, record, raw_toc, _compile(raw_toc, record))
+            compiled = layer.image or _compile_as_recorded(raw_toc, record)
+            self._directories.save(blob.digest, record, raw_toc, compiled)
             # Mapped anew: what is only in files can be dropped from memory.
             image = self._directories.map_image(blob.digest, record)
             return image, self._open_store(blob.digest, image)
@@ -161,7 +202,7 @@ class LayerOpener:
         return image, self._open_store(digest, image)
 
     def _compile_again(self, digest: Digest, record: LayerRecord, raw_toc: bytes) -> LayerImage:
-        self._directories.replace_image(digest, record, _compile(raw_toc, record))
+        self._directories.replace_image(digest, record, _compile_as_recorded(raw_toc, record))
         return self._directories.map_image(digest, record)
 
     def _open_store(self, digest: Digest, image: LayerImage) -> ChunkStore:
@@ -169,5 +210,9 @@ class LayerOpener:
         return ChunkStore(directory, image.chunks, data_bytes=image.data_bytes, usage=self._usage)
 
 
-def _compile(raw_toc: bytes, record: LayerRecord) -> LayerImage:
-    return compile_layer(parse_toc(raw_toc), payload_bytes=record.payload_bytes, codec=record.codec)
+def _compile_as_recorded(raw_toc: bytes, record: LayerRecord) -> LayerImage:
+    return _compile(raw_toc, record.codec, payload_bytes=record.payload_bytes)
+
+
+def _compile(raw_toc: bytes, codec: Codec, *, payload_bytes: int) -> LayerImage:
+    return compile_layer(parse_toc(raw_toc), payload_bytes=payload_bytes, codec=codec)

@@ -10,7 +10,6 @@ from typing import Self
 import trio
 
 from estargz.errors import DigestMismatchError, EstargzError
-from estargz.opening import FoundToc
 from fs.cache import Cache
 from fs.cache_usage import CacheSettings, CacheStatistics
 from fs.checkpoints import save_all, save_regularly
@@ -19,9 +18,8 @@ from fs.fetch_counters import FetchStatistics
 from fs.fetching import Fetcher
 from fs.filling import Filler, FillSettings
 from fs.layer import Layer, LayerSource, LayerStatistics
-from fs.layer_blob import LayerBlob
 from fs.layer_directory import LayerDirectories
-from fs.layer_opening import LayerOpener, OpenedLayer
+from fs.layer_opening import FoundLayer, LayerOpener, OpenedLayer
 from fs.node_traffic import NodeTraffic
 from fs.request_planning import FetchSettings
 from fs.request_slots import SlotSettings
@@ -34,7 +32,7 @@ from registry.reference import Reference
 _log = logging.getLogger(__name__)
 # TOCs fetched ahead that nobody has claimed: an image's worth, in memory.
 _MAX_AHEAD = 128
-_MAX_AHEAD_BYTES = 4 << 20
+_MAX_AHEAD_BYTES = 1 << 20
 
 
 class LayerTable:
@@ -58,7 +56,7 @@ class LayerTable:
         self._filler = Filler(self._node.gate, filling or FillSettings())
         self._by_digest: dict[Digest, Layer] = {}
         self._by_number: dict[int, Layer] = {}
-        self._found_ahead: dict[Digest, tuple[LayerBlob, FoundToc]] = {}
+        self._found_ahead: dict[Digest, FoundLayer] = {}
         self._opening: defaultdict[Digest, trio.Lock] = defaultdict(trio.Lock)
         self._next_number = 1
         # For layers that are not attached any more.
@@ -105,7 +103,7 @@ class LayerTable:
 
         Args:
             source: the layer.
-            neighbours: other layers of the image, which will be asked for next: their TOCs are fetched at once.
+            neighbours: other layers of the image, which will be asked for next: their TOCs are fetched and compiled at once.
 
         Raises:
             DigestMismatchError: its TOC is not the one that is named.
@@ -197,11 +195,11 @@ class LayerTable:
         return await self._open_once(source)
 
     async def _open_once(self, source: LayerSource) -> Layer:
-        blob, found = self._found_ahead.pop(source.digest, (None, None))
-        if blob is None or found is None:
+        found = self._found_ahead.pop(source.digest, None)
+        if found is None:
             blob = self._opener.blob(source.reference, source.digest)
-            found = await blob.find_toc()
-        opened = await self._opener.open_new(blob, found, toc_digest=source.toc_digest)
+            found = await self._opener.find(blob)
+        opened = await self._opener.open_new(found, toc_digest=source.toc_digest)
         donors = [Donor(layer.image.chunks, layer.store) for layer in self._by_digest.values()]
         self._nursery.start_soon(self._make_durable, source.digest)
         return self._enter(opened, donors, prefetch_bytes=source.prefetch_bytes)
@@ -215,16 +213,16 @@ class LayerTable:
             _log.info("layer not made durable", extra={"fields": fields})
 
     async def _find_ahead(self, digest: Digest, reference: Reference) -> None:
-        """Fetches the TOC of a layer that will be asked for; what fails now is told when it is."""
+        """Fetches and compiles the TOC of a layer that will be asked for; what fails now is told when it is."""
         async with self._opening[digest]:
             known = digest in self._by_digest or digest in self._found_ahead
             if known or await trio.to_thread.run_sync(self._directories.exists, digest):
                 return
             blob = self._opener.blob(reference, digest)
             try:
-                found = await blob.find_toc()
-                if len(found.compressed) <= _MAX_AHEAD_BYTES:
-                    self._found_ahead[digest] = (blob, found)
+                layer = await self._opener.find(blob)
+                if len(layer.found.compressed) <= _MAX_AHEAD_BYTES:
+                    self._found_ahead[digest] = await self._opener.compile_ahead(layer)
             except (EstargzError, ContentError) as error:
                 fields = {"layer": str(digest), "error": str(error)}
                 _log.debug("TOC not fetched ahead", extra={"fields": fields})

@@ -12,7 +12,16 @@ from registry.digest import Digest
 from registry.errors import NotFoundError
 from registry.reference import Reference
 from tests.fakes.registry import FakeRegistry
-from tests.fs.in_process import CONTENT, QUICK, REPOSITORY, layer_table, mirrored, read_file
+from tests.fs.in_process import (
+    CONTENT,
+    QUICK,
+    REPOSITORY,
+    layer_table,
+    mirrored,
+    push,
+    read_file,
+)
+from tests.fs.layers_by_hand import HandmadeBlob
 
 
 async def test_attaching_costs_one_request_and_again_none(
@@ -97,6 +106,20 @@ async def test_a_failing_neighbour_harms_nobody(source: LayerSource, tmp_path: P
     async with layer_table(tmp_path) as table:
         layer = await table.attach(source, neighbours=[Digest.of(b"missing"), source.digest])
         assert await read_file(layer) == CONTENT
+
+
+async def test_what_was_compiled_ahead_is_checked_when_its_digest_is_known(
+    fake: FakeRegistry, source: LayerSource, tmp_path: Path
+) -> None:
+    blob = HandmadeBlob()
+    blob.add_file("file", CONTENT)
+    neighbour = push(blob, fake)
+    wrong = replace(neighbour, toc_digest=Digest.of(b"another"))
+    async with layer_table(tmp_path) as table:
+        await table.attach(source, neighbours=[neighbour.digest])
+        with pytest.raises(DigestMismatchError):
+            await table.attach(wrong)
+        assert await read_file(await table.attach(neighbour)) == CONTENT
 
 
 async def test_the_last_image_that_asked_is_where_content_comes_from(

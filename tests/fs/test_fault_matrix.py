@@ -33,6 +33,7 @@ DEADLINE_SECONDS = 20.0
 HANG_SECONDS = (
     40.0  # no fault may hold a read for longer than its deadline, and none takes that long
 )
+MAX_CONNECTIONS = 4  # a pair to each of the two hosts, kept for the next request
 LAYER_FILES = {"chunks", "data", "layer.json", "present", "toc.json.zst", "tree"}
 # Faults that need no second attempt of ours, or that no attempt would mend.
 READ_THROUGH = {"200 instead of 206"}
@@ -114,7 +115,7 @@ async def mounted(fake: FakeRegistry, source: LayerSource, root: Path) -> AsyncI
         with trio.fail_after(HANG_SECONDS):
             while table._node.slots.taken:  # requests end after the flights that they carry
                 await trio.testing.wait_all_tasks_blocked(0.001)
-        assert connections(fake) <= 2  # one to each, kept for the next request
+        assert connections(fake) <= MAX_CONNECTIONS
         assert layer.fetcher._flights == {}
         assert layer.fetcher._fills == []
         assert "0 waiting" in repr(table._node.slots)

@@ -180,7 +180,7 @@ class Exchange:
         except RegistryError as error:
             # What the reader of the body found out: the next attempt asks the registry itself, or another endpoint.
             self._forget(call, endpoint, response.url)
-            self._set_back(call, endpoint, error)
+            await self._set_back(call, endpoint, error)
             raise
         finally:
             response.close()
@@ -228,7 +228,7 @@ class Exchange:
             try:
                 response = await self._ask_one(call, endpoint)
             except RegistryError as error:
-                self._set_back(call, endpoint, error)
+                await self._set_back(call, endpoint, error)
                 failures[endpoint] = error
             else:
                 if self._health.answered(endpoint):
@@ -247,7 +247,7 @@ class Exchange:
             raise UnreachableError(call.repository.host, detail=detail, retryable=False)
         return capable[:1] if needs is Capability.PUSH else capable
 
-    def _set_back(self, call: Call, endpoint: Endpoint, error: RegistryError) -> None:
+    async def _set_back(self, call: Call, endpoint: Endpoint, error: RegistryError) -> None:
         now = trio.current_time()
         if self._health.failed(endpoint, error, subject=call.subject, now=now):
             fields = {
@@ -255,7 +255,10 @@ class Exchange:
                 "endpoint": str(endpoint),
                 "error": error.reason(),
             }
-            _log.warning("registry endpoint failed, others come first", extra={"fields": fields})
+            # Where there is no other, the error itself says all; where there is, nothing else would.
+            has_others = len(await self._candidates(call)) > 1
+            level = logging.WARNING if has_others else logging.INFO
+            _log.log(level, "registry endpoint failed", extra={"fields": fields})
 
     async def _ask_one(self, call: Call, endpoint: Endpoint) -> Response:
         response = await self._ask(call, endpoint)

@@ -3,9 +3,10 @@
 Commands raise domain errors; here, and only here, they become one line on stderr and an exit code.
 """
 
+import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 from click.shell_completion import get_completion_class
@@ -58,8 +59,22 @@ pyestargz.add_command(doctor)
 pyestargz.add_command(completion)
 
 
+class WarningLine(logging.Formatter):
+    """What the library warns of, as people read it: one line. ``serve`` logs JSON instead."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        fields: Mapping[str, object] = getattr(record, "fields", {})
+        told = ", ".join(f"{name}: {value}" for name, value in fields.items())
+        line = f"pyestargz: {record.levelname.lower()}: {record.getMessage()}"
+        return f"{line} ({told})" if told else line
+
+
 def main() -> None:
     """Runs the command line of this process, and ends the process."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(WarningLine())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     sys.exit(run(sys.argv[1:]))
 
 

@@ -1,9 +1,10 @@
+import logging
 import subprocess
 import sys
 
 import pytest
 
-from snapshotter.cli import run
+from snapshotter.cli import WarningLine, run
 
 
 @pytest.mark.parametrize(
@@ -47,3 +48,11 @@ def test_completion_knows_the_commands() -> None:
         check=False,
     )
     assert "inspect" in done.stdout
+
+
+def test_warnings_are_lines_for_people() -> None:
+    record = logging.makeLogRecord({"msg": "mirror failed", "levelname": "WARNING"})
+    assert WarningLine().format(record) == "pyestargz: warning: mirror failed"
+    record.fields = {"endpoint": "http://m.io", "error": "m.io (503)"}
+    line = "pyestargz: warning: mirror failed (endpoint: http://m.io, error: m.io (503))"
+    assert WarningLine().format(record) == line

@@ -7,7 +7,7 @@ over: no flight, no slot, no task, no connection, no descriptor, no file.
 import errno
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -26,9 +26,9 @@ from tests.fakes.registry import FakeRegistry, Fault
 from tests.fs.in_process import CONTENT, layer_table
 
 CONTEXT = cast("pyfuse3.RequestContext", None)
-IMPATIENT = ClientSettings(
-    backoff_seconds=0.0001, max_backoff_seconds=0.001, pace_seconds=0.25, attempts=3
-)
+PATIENT = ClientSettings(backoff_seconds=0.0001, max_backoff_seconds=0.001, attempts=3)
+# Where nothing comes. Elsewhere a busy machine must not be taken for a slow registry.
+IMPATIENT = replace(PATIENT, pace_seconds=0.25)
 DEADLINE_SECONDS = 20.0
 HANG_SECONDS = (
     40.0  # no fault may hold a read for longer than its deadline, and none takes that long
@@ -74,6 +74,10 @@ MATRIX: dict[str, Callable[[FakeRegistry, int], None]] = {
 ENDS_BY_ITSELF = {"expired redirect", "revoked token"}
 
 
+def client_of(name: str) -> ClientSettings:
+    return IMPATIENT if name in {"stall", "slow trickle"} else PATIENT
+
+
 @dataclass(frozen=True, slots=True)
 class Mounted:
     """A layer behind the operations that the kernel calls."""
@@ -103,12 +107,14 @@ def route(request: pytest.FixtureRequest, fake: FakeRegistry) -> str:
 
 
 @asynccontextmanager
-async def mounted(fake: FakeRegistry, source: LayerSource, root: Path) -> AsyncIterator[Mounted]:
+async def mounted(
+    fake: FakeRegistry, source: LayerSource, root: Path, client: ClientSettings = PATIENT
+) -> AsyncIterator[Mounted]:
     """A layer for the time of a block, of which nothing is left over."""
     await trio.testing.wait_all_tasks_blocked()
     before = tasks()
     fetching = FetchSettings(silence_seconds=5.0)
-    async with layer_table(root, fetching=fetching, client_settings=IMPATIENT) as table:
+    async with layer_table(root, fetching=fetching, client_settings=client) as table:
         layer = await table.attach(source)
         operations = LayerOperations(table, ReadSettings(deadline_seconds=DEADLINE_SECONDS))
         yield Mounted(table, layer, operations)
@@ -154,7 +160,7 @@ def tasks() -> int:
 async def test_what_happens_once_is_overcome_or_said(
     fake: FakeRegistry, source: LayerSource, tmp_path: Path, route: str, name: str
 ) -> None:
-    async with mounted(fake, source, tmp_path) as file:
+    async with mounted(fake, source, tmp_path, client_of(name)) as file:
         MATRIX[name](fake, 1)
         # A remembered target that fails is looked for anew; the registry itself is believed.
         is_believed = name in BELIEVED and route == "direct"
@@ -167,7 +173,7 @@ async def test_what_happens_once_is_overcome_or_said(
 async def test_what_happens_for_long_is_an_error_until_it_ends(
     fake: FakeRegistry, source: LayerSource, tmp_path: Path, route: str, name: str
 ) -> None:
-    async with mounted(fake, source, tmp_path) as file:
+    async with mounted(fake, source, tmp_path, client_of(name)) as file:
         MATRIX[name](fake, 1000)
         is_harmless = name in READ_THROUGH or (name, route) in NEVER_ASKED
         for _ in range(2):

@@ -8,7 +8,6 @@ from tests.e2e.containerd import Containerd
 from tests.e2e.ctr import CommandFailedError, Ctr, run_command
 from tests.e2e.logged_process import LoggedProcess
 
-_SOURCES = "deb http://deb.debian.org/debian sid main\n"
 _CONFIG = """\
 version = 3
 root = "{directory}/root"
@@ -73,7 +72,7 @@ def fetch_containerd2(cache: Path) -> Programs:
     for name in ("lists/partial", "archives/partial"):
         (place / name).mkdir(parents=True, exist_ok=True)
     (place / "status").touch()
-    (place / "sources.list").write_text(_SOURCES)
+    (place / "sources.list").write_text(f"deb {_debian_archive()} sid main\n")
     apt = _apt(place)
     run_command([*apt, "-qq", "update"], timeout_seconds=120)
     run_command([*apt, "-qq", "download", "containerd"], timeout_seconds=120, cwd=place)
@@ -82,6 +81,16 @@ def fetch_containerd2(cache: Path) -> Programs:
     if not (programs.directory / "ctr").exists():
         raise CommandFailedError(f"{package.name} holds no ctr")
     return programs
+
+
+def _debian_archive() -> str:
+    """Return where this machine gets Debian's packages from."""
+    words = ["apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)", "Created-By: Packages"]
+    for line in run_command(words).splitlines():
+        label, _, address = line.partition(" ")
+        if label == "Debian":
+            return address
+    raise CommandFailedError("apt knows no archive of Debian here")
 
 
 def _apt(place: Path) -> list[str]:

@@ -13,6 +13,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from fs.errors import NoSuchEntryError, WrongKindError
 from fs.packed_file import Buffer
 from fs.xattr_sets import NO_XATTRS, parse_xattrs
@@ -25,9 +27,11 @@ PLACE_COUNT_SHIFT = 32
 _PLACE_MASK = (1 << PLACE_COUNT_SHIFT) - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attributes:
-    """What ``stat`` tells of an inode; ``mode`` includes the file type."""
+class Attributes(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What ``stat`` tells of an inode; ``mode`` includes the file type.
+
+    Two are made of each inode while a layer is compiled: a struct costs a twelfth of a frozen dataclass.
+    """
 
     mode: int
     uid: int = 0

@@ -4,9 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 # Where CI runs, a test that cannot run is a failure.
-REQUIRE := $(if $(CI),--require=fuse,registry,containerd)
-# All tests: the end-to-end ones in one worker, the others meanwhile in the second. A few: in this process.
-PARALLEL := $(if $(TESTS),,--numprocesses=2 --dist=loadgroup)
+REQUIRED := fuse,registry,containerd
+REQUIRE := $(if $(CI),--require=$(REQUIRED))
+# All tests: two workers. The first is dealt the beginning of the list, and so the end-to-end tests, which share what is costly
+# to make; the second all others meanwhile. A few: in this process.
+PARALLEL := $(if $(TESTS),,--numprocesses=2)
 
 .PHONY: install lint format test demo bench proto constraints clean
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import pytest
 
@@ -19,13 +18,6 @@ from tests.real_registry import RealRegistry
 
 # Tests that count decide themselves when something is fetched.
 FETCH_WHAT_IS_READ = "noprefetch = true\nno_background_fetch = true\n"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests in one worker: images, registry and conversions are made once for all of them."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.xdist_group("e2e"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ _DEVICE_SLOT = struct.Struct("<64sII56x")  # erofs_deviceslot
 _DEVICE_SLOT_OFFSET = SUPERBLOCK_OFFSET + _SUPERBLOCK.size
 INODES_OFFSET = 1280  # the first slot behind the device table
 MAX_BLOCK = 0xFFFFFFFF  # this one means "no block" (EROFS_NULL_ADDR)
-MAX_ROOT_NODE = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,12 @@
     id_mapping.py    whose users a container has               former_mounts.py  what a former snapshotter left
     labels.py        where a layer comes from                  mounts.py        how containerd mounts it
     filters.py       containerd's filter expressions           verdicts.py      why layers are not lazy
-    image_status.py  images, as their snapshots tell           metrics.py       what Prometheus is told
     layer_server.py  what is asked of the fs server            fs_client.py     how, over its socket
     fs_process.py    starting it, detached                     fs_watch.py      starting it again when it died
     config.py        all settings                              config_keys.py   the keys of the configuration file
-    *_checks.py      what ``pyestargz doctor`` looks at        signals.py       signals as values
-    *_command.py     one command each                          image_stores.py  images, wherever a command names them
-    containerd_*.py  images in a running containerd            sample_*.py      running an image to see what it opens
+    metrics.py       what Prometheus is told                   signals.py       signals as values
+    containerd_*.py  images in a running containerd            overlay_probe.py what overlayfs can do here
+    commands/        what people type                          sampling/        running an image to see what it opens
 
 A layer that can be served lazily is *attached* by the fs server (package ``fs``) and committed at once;
 everything else is an ordinary overlayfs snapshot. This process may die and restart at any time: what

@@ -11,17 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 import click
 from click.shell_completion import get_completion_class
 
-from snapshotter.cat_command import cat
-from snapshotter.config_command import config
-from snapshotter.convert_command import convert
-from snapshotter.doctor_command import doctor
-from snapshotter.exit_codes import ExitCode, exit_code_of
-from snapshotter.inspect_command import inspect
-from snapshotter.ls_command import ls
-from snapshotter.optimize_command import optimize
-from snapshotter.serve_command import serve
-from snapshotter.status_command import status
-from snapshotter.verify_command import verify
+from snapshotter.commands.cat_command import cat
+from snapshotter.commands.config_command import config
+from snapshotter.commands.convert_command import convert
+from snapshotter.commands.doctor_command import doctor
+from snapshotter.commands.exit_codes import ExitCode, exit_code_of
+from snapshotter.commands.inspect_command import inspect
+from snapshotter.commands.ls_command import ls
+from snapshotter.commands.optimize_command import optimize
+from snapshotter.commands.serve_command import serve
+from snapshotter.commands.status_command import status
+from snapshotter.commands.verify_command import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)

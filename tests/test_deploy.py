@@ -10,10 +10,10 @@ import pytest
 
 from fs.cache_usage import CacheStatistics
 from registry.digest import Digest
+from snapshotter.commands.containerd_checks import containerd_findings
+from snapshotter.commands.doctor_checks import Outcome
 from snapshotter.config import ServeSettings
 from snapshotter.config_file import read_config
-from snapshotter.containerd_checks import containerd_findings
-from snapshotter.doctor_checks import Outcome
 from snapshotter.layer_server import FsStatus, ServedLayer
 from snapshotter.metrics import DaemonMetrics
 from snapshotter.verdicts import Verdict

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("estargz", "fs", "registry", "snapshotter")
+PACKAGES = (
+    "estargz",
+    "fs",
+    "registry",
+    "snapshotter",
+    "snapshotter/commands",
+    "snapshotter/sampling",
+)
 # Tested through what it is part of.
 WITHOUT = {
     (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from snapshotter.containerd_checks import version_of
+from snapshotter.commands.containerd_checks import version_of
 from tests.e2e.conftest import FETCH_WHAT_IS_READ
 from tests.e2e.containerd2 import Containerd2, Programs, fetch_containerd2
 from tests.e2e.cri import Cri

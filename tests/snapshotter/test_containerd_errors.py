@@ -1,13 +1,13 @@
 import grpc
 import pytest
 
+from snapshotter.commands.exit_codes import ExitCode, exit_code_of
 from snapshotter.containerd_errors import (
     ContainerdError,
     ContainerdNotFoundError,
     ContainerdUnreachableError,
     errors_of_containerd,
 )
-from snapshotter.exit_codes import ExitCode, exit_code_of
 
 
 class _Failed(grpc.RpcError):

@@ -24,6 +24,7 @@ WITHOUT = {
     ("registry", "auth_matrix"),  # auth, authorizer and tokens, over the wire
     ("registry", "real_registry"),  # the whole client, against a real registry
     ("registry", "real_storage"),  # idem, whose blobs are elsewhere
+    ("snapshotter", "conformance"),  # the model and the whole daemon, as containerd examines them
     ("snapshotter", "lives"),  # the whole daemon, killed and restarted
     ("fs", "power_loss"),  # the store and layer directories, on a disk that forgets
     ("registry", "mirrors"),  # the whole client, with several endpoints

@@ -30,7 +30,7 @@ from estargz.codec import Codec
 from estargz.opening import extract_toc, found_elsewhere
 from estargz.toc import TOC_NAME, Toc, TocEntry, dump_toc, parse_toc
 from fs.compiling import compile_layer
-from fs.erofs import write_erofs
+from fs.erofs.metadata_image import write_erofs
 from fs.inodes import InodeTable
 from fs.layer_image import CHUNKS_NAME, TREE_NAME, map_image, save_image
 from fs.packed_file import SOURCE_BYTES

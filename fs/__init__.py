@@ -10,10 +10,10 @@ read. A read goes
 A layer is attached once (``layers.py``): its TOC is compiled (``compiling.py``) into an inode table and a chunk table,
 which are kept on disk (``layer_directory.py``) and mapped from there (``layer_image.py``), so that attaching it again
 (``layer_opening.py``) costs neither a request nor memory for what nobody reads.
-With the other backend (``backend.py``) the kernel shows layers itself, as EROFS mounts (``erofs_trees.py``) of an image of their
-metadata (``erofs.py``), and asks for missing content only:
+With the other backend (``backend.py``) the kernel shows layers itself, as EROFS mounts (package ``erofs``) of an image of their
+metadata, and asks for missing content only:
 
-    data_server.py    the kernel's request         data_space.py     which chunks it needs
+    erofs/data_server.py  the kernel's request     erofs/data_space.py  which chunks it needs
 
 All content is one cache: what other layers have is copied and not fetched (``sharing.py``), and there is a limit
 (``cache.py``, ``eviction.py``), beyond which content is served and not kept.

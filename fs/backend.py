@@ -9,12 +9,12 @@ from pathlib import Path
 
 import trio
 
-from fs.data_connection import DataConnection, connect, disconnect, let_keep
-from fs.data_directory import node_of
-from fs.data_server import DataServer
 from fs.ending import Ending
-from fs.erofs_mounts import Access, probe
-from fs.erofs_trees import ErofsTrees, unmount_trees
+from fs.erofs.data_connection import DataConnection, connect, disconnect, let_keep
+from fs.erofs.data_directory import node_of
+from fs.erofs.data_server import DataServer
+from fs.erofs.mounts import Access, probe
+from fs.erofs.trees import ErofsTrees, unmount_trees
 from fs.errors import StaleLayerError, StartError
 from fs.layer import Layer
 from fs.layer_directory import LayerDirectories

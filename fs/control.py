@@ -24,9 +24,9 @@ from fs.layer_trees import LayerTrees
 from fs.layers import LayerTable
 from fs.proto import control_pb2, control_pb2_grpc
 from fs.status_messages import cache_message, fetch_message, layer_message
-from registry.credentials import Credentials, SecretKind
 from registry.digest import Digest
 from registry.errors import ContentError, HostsError, RegistryError
+from registry.keychain.credentials import Credentials, SecretKind
 from registry.reference import Reference, Repository
 
 _log = logging.getLogger(__name__)

@@ -11,6 +11,6 @@ A request's way down, each module knowing only the one below it:
     transport                                 one request, one open response
     transfers  transfer                       bytes on and off the wire, by libcurl
 
-``authorizer`` has the tokens that ``exchange`` sends (``tokens`` fetches them, ``credential_chain`` knows who we are),
+``authorizer`` has the tokens that ``exchange`` sends (``tokens`` fetches them, ``keychain`` knows who we are),
 ``host_lookup`` the endpoints it asks. Most other modules are values and decisions without I/O.
 """

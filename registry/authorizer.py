@@ -20,10 +20,10 @@ import trio
 
 from registry.auth import Challenge, choose_challenge, parse_challenges
 from registry.counters import Counters
-from registry.credential_chain import CredentialChain
-from registry.credentials import CredentialQuestion, Credentials, SecretKind
 from registry.endpoints import Endpoint
 from registry.errors import ContentError, CredentialsError, UnauthorizedError
+from registry.keychain.credential_chain import CredentialChain
+from registry.keychain.credentials import CredentialQuestion, Credentials, SecretKind
 from registry.reference import Repository
 from registry.token_requests import Token, TokenLogin, missing_scopes
 from registry.tokens import TokenServers

@@ -20,17 +20,17 @@ from typing import Self
 
 from registry.authorizer import Access, Authorizer
 from registry.counters import ClientStatistics, Counters
-from registry.credential_chain import CredentialChain, credential_sources
-from registry.credentials import CredentialSource
 from registry.digest import Digest
 from registry.endpoint_health import EndpointState
 from registry.endpoints import Endpoint
 from registry.exchange import Exchange, Knock
 from registry.host_lookup import EndpointSource, HostLookup
-from registry.kubernetes_secrets import KubernetesSecrets
+from registry.keychain.credential_chain import CredentialChain, credential_sources
+from registry.keychain.credentials import CredentialSource
+from registry.keychain.kubernetes_secrets import KubernetesSecrets
+from registry.keychain.passed_credentials import PassedCredentials
 from registry.manifest import Descriptor, Index, Manifest, RawManifest
 from registry.manifests import fetch_manifest, push_manifest
-from registry.passed_credentials import PassedCredentials
 from registry.ranges import BlobRange
 from registry.reading import BlobReading, find_blob_size, read_tail
 from registry.reference import Repository

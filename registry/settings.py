@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from registry.credential_settings import CredentialSettings
 from registry.host_settings import HostSettings
+from registry.keychain.credential_settings import CredentialSettings
 from registry.manifest import MAX_MANIFEST_BYTES
 from registry.proxies import ProxySettings
 

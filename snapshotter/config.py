@@ -8,9 +8,9 @@ from fs.cache_usage import CacheSettings
 from fs.filling import FillSettings
 from fs.log import LogLevel
 from fs.settings import Backend, FsSettings
-from registry.credential_settings import CredentialSettings
 from registry.host_settings import HostSettings
-from registry.login_table import parse_logins
+from registry.keychain.credential_settings import CredentialSettings
+from registry.keychain.login_table import parse_logins
 from registry.resolver_table import parse_mirrors, parse_paths
 from registry.settings import ClientSettings
 from snapshotter.config_file import ConfigFile

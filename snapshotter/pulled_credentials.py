@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
-from registry.credential_keys import normalize_host
-from registry.credentials import Credentials, SecretKind
 from registry.errors import InvalidReferenceError
+from registry.keychain.credential_keys import normalize_host
+from registry.keychain.credentials import Credentials, SecretKind
 from registry.reference import Reference
 from snapshotter.proto import cri_pb2
 

@@ -8,7 +8,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = (
     "estargz",
     "fs",
+    "fs/erofs",
     "registry",
+    "registry/keychain",
     "snapshotter",
     "snapshotter/commands",
     "snapshotter/sampling",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from fs.erofs_mounts import Access, probe
+from fs.erofs.mounts import Access, probe
 from snapshotter.commands.doctor_checks import Check, Finding, Report
 from snapshotter.config import ServeSettings
 from snapshotter.errors import FsServerError, StartupError

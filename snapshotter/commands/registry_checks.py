@@ -9,11 +9,11 @@ from estargz.errors import EstargzError
 from estargz.image_selection import choose_platform
 from estargz.toc import TOC_DIGEST_ANNOTATION
 from registry.client import RegistryClient
-from registry.credentials import CredentialQuestion
 from registry.endpoints import Capability, Endpoint
 from registry.errors import ContentError, HostsError, NotFoundError, RegistryError
 from registry.exchange import Knock
 from registry.host_lookup import FixedEndpoints
+from registry.keychain.credentials import CredentialQuestion
 from registry.manifest import Descriptor, Index, Manifest, parse_manifest
 from registry.reference import Reference
 from registry.settings import ClientSettings

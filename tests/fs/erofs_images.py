@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from fs.erofs import write_erofs
+from fs.erofs.metadata_image import write_erofs
 from fs.inodes import ROOT, Attributes, Extent, InodeTable
 from fs.layer_image import LayerImage
 from fs.mounting import mount, unmount_lazily

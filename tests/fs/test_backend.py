@@ -72,7 +72,9 @@ EXPECTED = [sha256(0), sha256(1), "executed"]
 
 def keepers(fs_server: FsServer) -> list[int]:
     return [
-        pid for pid, command in processes_under(fs_server.root).items() if "fs.keeper" in command
+        pid
+        for pid, command in processes_under(fs_server.root).items()
+        if "fs.erofs.keeper" in command
     ]
 
 

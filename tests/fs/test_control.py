@@ -16,7 +16,7 @@ from fs.server import ServerSettings
 from fs.settings import FsSettings, write_settings
 from registry.digest import Digest
 from registry.host_settings import HostSettings
-from registry.passed_credentials import PassedCredentials
+from registry.keychain.passed_credentials import PassedCredentials
 from tests.fakes.registry import FakeRegistry
 from tests.fs.in_process import QUICK, REPOSITORY, layer_table, push
 from tests.fs.layers_by_hand import HandmadeBlob

@@ -8,9 +8,9 @@ from fs.errors import SettingsError
 from fs.filling import FillSettings
 from fs.log import LogLevel
 from fs.settings import FsSettings, read_settings, write_settings
-from registry.credential_settings import CredentialSettings
-from registry.docker_config import Login
 from registry.host_settings import HostSettings, MirrorSettings
+from registry.keychain.credential_settings import CredentialSettings
+from registry.keychain.docker_config import Login
 from registry.settings import ClientSettings
 
 

@@ -11,8 +11,6 @@ import trio.testing
 from registry.authorizer import Access, Authorizer, Scope
 from registry.client import RegistryClient
 from registry.counters import Counters
-from registry.credential_chain import CredentialChain
-from registry.credentials import Credentials
 from registry.digest import Digest
 from registry.endpoints import Endpoint
 from registry.errors import (
@@ -20,6 +18,8 @@ from registry.errors import (
     RegistryError,
     UnauthorizedError,
 )
+from registry.keychain.credential_chain import CredentialChain
+from registry.keychain.credentials import Credentials
 from registry.reference import Repository
 from registry.transport import Response, Transport
 from tests.fakes.registry import Fault

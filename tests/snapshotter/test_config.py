@@ -7,9 +7,9 @@ import pytest
 from fs.filling import FillSettings
 from fs.log import LogLevel
 from fs.settings import Backend, FsSettings
-from registry.credential_settings import CredentialSettings
-from registry.docker_config import Login
 from registry.host_settings import HostSettings, MirrorSettings
+from registry.keychain.credential_settings import CredentialSettings
+from registry.keychain.docker_config import Login
 from registry.settings import ClientSettings
 from snapshotter.config import (
     CriSettings,

@@ -9,8 +9,8 @@ import grpc
 import pytest
 
 from fs.proto import control_pb2 as pb, control_pb2_grpc
-from registry.credentials import Credentials, SecretKind
 from registry.digest import Digest
+from registry.keychain.credentials import Credentials, SecretKind
 from registry.reference import Reference
 from snapshotter.errors import FsServerError, LayerUnavailableError
 from snapshotter.fs_client import FsClient

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from registry.credentials import Credentials, SecretKind
+from registry.keychain.credentials import Credentials, SecretKind
 from registry.reference import Reference
 from snapshotter.pulled_credentials import PulledCredentials, pulled_credentials
 from tests.e2e.proto import cri_pb2 as cri

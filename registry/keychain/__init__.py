@@ -1,0 +1,11 @@
+"""Who we are to a registry: logins from all places where people, kubelets and container engines keep them.
+
+    credential_chain.py   all places, in their order: the first that knows the host and repository is believed
+    credential_keys.py    which keys of a place speak of a host     credentials.py   a login, which never prints itself
+    credential_files.py   docker's, podman's and mounted files, and ``credential_helpers.py``, the programs they name
+    credential_providers.py  the kubelet's plugins, configured in ``provider_config.py``
+    passed_credentials.py    what containerd passed on (CRI)        kubernetes_secrets.py  image pull secrets
+    docker_config.py         the one format that most places share  login_table.py         logins in our own configuration
+
+``programs.py`` runs programs that know credentials: bounded in time and size, their output never logged.
+"""

@@ -1,0 +1,76 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fs.erofs import keeper
+from fs.erofs.keeper import Kept
+from tests.e2e.leftovers import processes_under, wait_for_exit
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "keeper"
+    keeper.start(path)
+    yield path
+    pids = processes_under(tmp_path)
+    keeper.end(path)
+    assert wait_for_exit(pids, deadline_seconds=10)
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reading, writing = os.pipe()
+    yield reading, writing
+    os.close(reading)
+
+
+def test_what_is_kept_outlives_who_had_it(path: Path, pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    keeper.keep(path, Kept(writing, b"state"))
+    os.close(writing)
+    for _ in range(2):  # it keeps what it gives
+        kept = keeper.kept(path)
+        assert kept is not None
+        assert kept.state == b"state"
+        assert not os.get_inheritable(kept.descriptor)
+        os.write(kept.descriptor, b"x")
+        os.close(kept.descriptor)
+        assert os.read(reading, 10) == b"x"
+    keeper.end(path)
+    assert os.read(reading, 10) == b""
+    assert not path.exists()
+
+
+def test_the_last_that_came_is_kept(path: Path, pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    keeper.keep(path, Kept(writing, b"first"))
+    os.close(writing)
+    with open(os.devnull, "rb") as other:  # noqa: PTH123 - any descriptor
+        keeper.keep(path, Kept(other.fileno(), b"second"))
+    assert os.read(reading, 1) == b""
+    kept = keeper.kept(path)
+    assert kept is not None
+    assert kept.state == b"second"
+    os.close(kept.descriptor)
+
+
+def test_a_new_keeper_has_nothing(path: Path) -> None:
+    assert keeper.kept(path) is None
+
+
+def test_nonsense_does_not_end_it(path: Path) -> None:
+    with keeper._connected(path) as talking:
+        talking.send(b"?")
+    with keeper._connected(path) as talking:
+        talking.send(b"K without a descriptor")
+        assert talking.recv(1) == b"D"
+    assert keeper.kept(path) is None
+
+
+def test_no_keeper_holds_nothing(tmp_path: Path) -> None:
+    assert keeper.kept(tmp_path / "absent") is None
+    keeper.end(tmp_path / "absent")
+    with pytest.raises(FileNotFoundError):
+        keeper.keep(tmp_path / "absent", Kept(0, b""))

@@ -1,7 +1,0 @@
-from registry.credential_settings import CredentialSettings
-from registry.docker_config import Login
-
-
-def test_logins_are_not_printed():
-    settings = CredentialSettings(logins={"a.io": Login(username="user", password="secret")})
-    assert "secret" not in repr(settings)

@@ -61,12 +61,17 @@ class PresentFile:
                 return PresentChunks(chunks, [bytes(section) for section in sections])
         except (LayerStateError, FileNotFoundError):
             pass
-        if self._path.exists():
-            self._path.unlink()
-            sync_directory(self._directory)
+        is_new = not self._path.exists() and not data.exists()
+        self._path.unlink(missing_ok=True)
         # Not emptied: the kernel may have mounted it, and what is shown to containers must not change.
-        data.unlink(missing_ok=True)
-        data.touch(mode=0o600)
+        new = data.with_name(f"{DATA_NAME}.new")
+        new.unlink(missing_ok=True)
+        new.touch(mode=0o600)
+        new.replace(data)
+        if not is_new:
+            # Or after a loss of power the bits that are saved next might tell of the old file. A process that is killed before leaves
+            # an old or a new one, never none: the next one comes here again.
+            sync_directory(self._directory)
         return PresentChunks(chunks)
 
     def next_progress(self, present: PresentChunks) -> Progress:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings, strategies as st
 
 from estargz.codec import Codec
@@ -125,13 +126,16 @@ def test_what_counts_as_present_is_right(
                 check(again)
 
 
-def test_bits_never_outlive_the_file_that_they_tell_of(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [[], [save]], ids=["killed", "saved"])
+def test_bits_never_outlive_the_file_that_they_tell_of(
+    tmp_path: Path, ending: list[Callable[[ChunkStore], None]]
+) -> None:
     (tmp_path / "real").mkdir()
     first = live(tmp_path / "real", [lambda store: fetch(store, 0), save])
     for number, lost in enumerate(all_losses_of_names(first.steps, first.base)):
         directory = tmp_path / f"lost-{number}"
         lost.write_to(directory)
-        second = live(directory, [lambda store: fetch(store, 1)])
+        second = live(directory, [lambda store: fetch(store, 1), *ending])
         check(directory)
         for again, image in enumerate(all_losses_of_names(second.steps, second.base)):
             image.write_to(tmp_path / f"again-{number}-{again}")

@@ -19,7 +19,7 @@ from anyio.from_thread import BlockingPortal
 from estargz.errors import EstargzError
 from fs.ending import Ending
 from fs.errors import FsError
-from fs.layer import LayerSource
+from fs.layer_source import parse_source_message
 from fs.layer_trees import LayerTrees
 from fs.layers import LayerTable
 from fs.proto import control_pb2, control_pb2_grpc
@@ -78,14 +78,7 @@ class ControlService(control_pb2_grpc.ControlServicer):
         """Makes a layer readable and says where."""
 
         async def attach() -> control_pb2.AttachResponse:
-            source = LayerSource(
-                reference=Reference.parse(request.reference),
-                digest=Digest.parse(request.layer_digest),
-                toc_digest=Digest.parse(request.toc_digest),
-                prefetch_bytes=_prefetch_bytes(request),
-            )
-            neighbours = [Digest.parse(text) for text in request.neighbours]
-            layer = await self._served.layers.attach(source, neighbours=neighbours)
+            layer = await self._served.layers.attach(parse_source_message(request))
             directory = await self._served.trees.show(layer)
             return control_pb2.AttachResponse(directory=str(directory))
 
@@ -189,10 +182,6 @@ def _listen(path: Path, service: ControlService) -> grpc.Server:
     path.chmod(0o600)
     server.start()
     return server
-
-
-def _prefetch_bytes(request: control_pb2.AttachRequest) -> int | None:
-    return request.prefetch_bytes if request.HasField("prefetch_bytes") else None
 
 
 def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:

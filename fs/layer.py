@@ -19,23 +19,6 @@ from registry.reference import Reference
 _MAX_EVICTED_AGAIN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class LayerSource:
-    """What names a layer, and how it is to be treated.
-
-    Attributes:
-        reference: the image.
-        digest: the layer's blob.
-        toc_digest: the TOC that the manifest pins.
-        prefetch_bytes: how much to prefetch if no landmark says so; None leaves it to the settings.
-    """
-
-    reference: Reference
-    digest: Digest
-    toc_digest: Digest
-    prefetch_bytes: int | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerStatistics:
     """What is here of a layer, and what it cost. All sizes in bytes.

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -17,9 +17,10 @@ from fs.errors import StaleLayerError
 from fs.fetch_counters import FetchStatistics
 from fs.fetching import Fetcher
 from fs.filling import Filler, FillSettings
-from fs.layer import Layer, LayerSource, LayerStatistics
+from fs.layer import Layer, LayerStatistics
 from fs.layer_directory import LayerDirectories
 from fs.layer_opening import FoundLayer, LayerOpener, OpenedLayer
+from fs.layer_source import LayerSource
 from fs.node_traffic import NodeTraffic
 from fs.request_planning import FetchSettings
 from fs.request_slots import SlotSettings
@@ -98,12 +99,10 @@ class LayerTable:
         self._fetching = fetching
         self._filler = Filler(self._node.gate, filling)
 
-    async def attach(self, source: LayerSource, *, neighbours: Iterable[Digest] = ()) -> Layer:
+    async def attach(self, source: LayerSource) -> Layer:
         """Makes a layer readable; at once and without a request if it was attached before.
 
-        Args:
-            source: the layer.
-            neighbours: other layers of the image, which will be asked for next: their TOCs are fetched and compiled at once.
+        The TOCs of its neighbours are fetched and compiled meanwhile.
 
         Raises:
             DigestMismatchError: its TOC is not the one that is named.
@@ -111,7 +110,7 @@ class LayerTable:
             RegistryError: it cannot be fetched.
             OSError: the disk is full or broken.
         """
-        for digest in neighbours:
+        for digest in source.neighbours:
             if digest not in self._by_digest and len(self._found_ahead) < _MAX_AHEAD:
                 self._nursery.start_soon(self._find_ahead, digest, source.reference)
         async with self._opening[source.digest]:

@@ -9,10 +9,10 @@ import grpc
 
 from fs.cache_usage import CacheStatistics
 from fs.fetch_counters import FetchStatistics, Transfer
+from fs.layer_source import LayerSource
 from fs.proto import control_pb2 as pb, control_pb2_grpc
 from registry.digest import Digest
 from snapshotter.errors import FsServerError, LayerUnavailableError
-from snapshotter.labels import LayerSource
 from snapshotter.layer_server import FsStatus, ServedLayer
 from snapshotter.pulled_credentials import PulledCredentials
 from snapshotter.unix_socket import is_listening
@@ -68,19 +68,12 @@ class FsClient:
             LayerUnavailableError: the server cannot serve it.
             FsServerError: there is no server, and none could be started.
         """
-        request = pb.AttachRequest(
-            reference=str(source.reference),
-            layer_digest=str(source.layer_digest),
-            toc_digest=str(source.toc_digest),
-            neighbours=[str(neighbour) for neighbour in source.neighbours],
-            prefetch_bytes=source.prefetch_bytes,
-        )
         try:
             response: pb.AttachResponse = self._call(
-                self._control.Attach, request, timeout_seconds=_ATTACH_SECONDS
+                self._control.Attach, source.message(), timeout_seconds=_ATTACH_SECONDS
             )
         except grpc.RpcError as error:
-            raise LayerUnavailableError(str(source.layer_digest), self._reason(error)) from error
+            raise LayerUnavailableError(str(source.digest), self._reason(error)) from error
         return Path(response.directory)
 
     def detach(self, layer: Digest) -> None:

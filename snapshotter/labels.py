@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from estargz.toc import TOC_DIGEST_ANNOTATION
+from fs.layer_source import LayerSource
 from registry.digest import Digest
 from registry.errors import InvalidDigestError, InvalidReferenceError
 from registry.reference import Reference
@@ -22,25 +23,6 @@ _MAX_LABEL_BYTES = 4096
 _MAX_SIZE_DIGITS = 16
 # More layers than any image has.
 _MAX_NEIGHBOURS = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class LayerSource:
-    """Where a layer comes from.
-
-    Attributes:
-        reference: The image that was asked for.
-        layer_digest: The layer's blob.
-        toc_digest: The layer's TOC, as the manifest pins it.
-        neighbours: Other layers of the image, likely to be asked for next.
-        prefetch_bytes: How much of it the client wants prefetched if no landmark says so; None if it does not say.
-    """
-
-    reference: Reference
-    layer_digest: Digest
-    toc_digest: Digest
-    neighbours: tuple[Digest, ...] = ()
-    prefetch_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from fs.cache_usage import CacheStatistics
 from fs.fetch_counters import FetchStatistics
+from fs.layer_source import LayerSource
 from registry.digest import Digest
-from snapshotter.labels import LayerSource
 
 
 @dataclass(frozen=True, slots=True)

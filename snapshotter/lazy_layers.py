@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from fs.layer_source import LayerSource
 from registry.digest import Digest
 from snapshotter.directories import SnapshotDirectories
 from snapshotter.errors import FsServerError, LayerUnavailableError
 from snapshotter.flights import Flights
-from snapshotter.labels import REMOTE, TARGET, LayerSource, parse_source
+from snapshotter.labels import REMOTE, TARGET, parse_source
 from snapshotter.layer_server import LayerServer
 from snapshotter.mounts import Kind
 from snapshotter.records import Record, SnapshotRecords
@@ -45,7 +46,7 @@ class LazyLayers:
             LayerUnavailableError: it cannot be served.
             FsServerError: there is no fs server.
         """
-        return self._flights.run(source.layer_digest, source, lambda: self._server.attach(source))
+        return self._flights.run(source.digest, source, lambda: self._server.attach(source))
 
     def ensure_served(self, records: Iterable[Record]) -> None:
         """Attaches again those layers of these snapshots that the server lost; usually one local call.
@@ -63,7 +64,7 @@ class LazyLayers:
         for record in lazy:
             source = _source(record)
             linked = self._directories.link_target(record.id) is not None
-            if not linked or source.layer_digest not in served:
+            if not linked or source.digest not in served:
                 lost.append((record, source))
         with ThreadPoolExecutor(_ATTACHING_THREADS, "attach") as threads:
             list(threads.map(lambda pair: self._serve_again(*pair), lost))
@@ -71,7 +72,7 @@ class LazyLayers:
     def fetched_bytes(self, record: Record) -> int:
         """How much of a lazy snapshot's content is on disk; nothing, as long as nobody can tell."""
         try:
-            layer = self._server.served().get(_source(record).layer_digest)
+            layer = self._server.served().get(_source(record).digest)
         except (LayerUnavailableError, FsServerError) as error:
             fields = {"key": record.name, "error": str(error)}
             _log.warning("usage of a lazy layer is unknown", extra={"fields": fields})
@@ -99,7 +100,7 @@ class LazyLayers:
 
     def _needed(self) -> set[Digest]:
         sources = (parse_source(r.labels) for r in self._records.walk() if _may_need(r))
-        return {source.layer_digest for source in sources if isinstance(source, LayerSource)}
+        return {source.digest for source in sources if isinstance(source, LayerSource)}
 
     def _serve_again(self, record: Record, source: LayerSource) -> None:
         self._directories.relink(record.id, self.attach(source))

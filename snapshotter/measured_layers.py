@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from fs.layer_source import LayerSource
 from registry.digest import Digest
-from snapshotter.labels import LayerSource
 from snapshotter.layer_server import LayerServer, ServedLayer
 
 

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from fs.layer_source import LayerSource
 from snapshotter.directories import SnapshotDirectories
 from snapshotter.errors import (
     FsServerError,
@@ -26,7 +27,6 @@ from snapshotter.labels import (
     REMOTE_VALUE,
     SOURCE_LABELS,
     TARGET,
-    LayerSource,
     NotLazy,
     check_labels,
     parse_source,

@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from fs.layer_source import LayerSource
 from registry.digest import Digest
-from snapshotter.labels import REMOTE, TARGET, LayerSource, NotLazy, image_of, parse_source
+from snapshotter.labels import REMOTE, TARGET, NotLazy, image_of, parse_source
 from snapshotter.layer_server import ServedLayer
 from snapshotter.mounts import Kind
 from snapshotter.records import Record
@@ -110,7 +111,7 @@ def _layer_status(
     record: Record, served: Mapping[Digest, ServedLayer], reasons: Mapping[str, str]
 ) -> LayerStatus:
     source = parse_source(record.labels)
-    digest = source.layer_digest if isinstance(source, LayerSource) else None
+    digest = source.digest if isinstance(source, LayerSource) else None
     if REMOTE in record.labels:
         layer = served.get(digest) if digest else None
         return LayerStatus(record.name, digest, layer, "", 0)

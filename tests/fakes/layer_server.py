@@ -5,9 +5,9 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from fs.layer_source import LayerSource
 from registry.digest import Digest
 from snapshotter.errors import FsServerError, LayerUnavailableError
-from snapshotter.labels import LayerSource
 from snapshotter.layer_server import ServedLayer
 
 
@@ -42,7 +42,7 @@ class FakeLayerServer:
         self._served.clear()
 
     def attach(self, source: LayerSource) -> Path:
-        layer = source.layer_digest
+        layer = source.digest
         if self.gate is not None:
             self.waiting.set()
             assert self.gate.wait(timeout=20)

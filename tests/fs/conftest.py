@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fs.layer import LayerSource
+from fs.layer_source import LayerSource
 from fs.log import LogLevel
 from fs.settings import Backend, FsSettings
 from tests.fakes.faulty_proxy import FaultyProxy

@@ -7,8 +7,9 @@ from pathlib import Path
 from fs.cache_usage import CacheSettings
 from fs.filling import FillSettings
 from fs.inodes import ROOT
-from fs.layer import Layer, LayerSource
+from fs.layer import Layer
 from fs.layer_directory import LayerDirectories
+from fs.layer_source import LayerSource
 from fs.layers import LayerTable
 from fs.request_planning import FetchSettings
 from fs.request_slots import SlotSettings

@@ -12,7 +12,8 @@ from hypothesis import given, settings, strategies as st
 
 from fs.cache_usage import CacheSettings
 from fs.filling import FillSettings
-from fs.layer import Layer, LayerSource
+from fs.layer import Layer
+from fs.layer_source import LayerSource
 from fs.layers import LayerTable
 from fs.read_ahead import ReadAheadSettings
 from fs.request_planning import FetchSettings

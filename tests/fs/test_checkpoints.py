@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from fs.checkpoints import save_all
-from fs.layer import LayerSource
+from fs.layer_source import LayerSource
 from fs.present_file import PRESENT_NAME
 from tests.fs.in_process import layer_table, read_file
 

@@ -17,7 +17,8 @@ import trio
 import trio.testing
 from pyfuse3 import FileHandleT, FileNameT
 
-from fs.layer import Layer, LayerSource
+from fs.layer import Layer
+from fs.layer_source import LayerSource
 from fs.layers import LayerTable
 from fs.operations import LayerOperations, ReadSettings
 from fs.request_planning import FetchSettings

@@ -14,7 +14,7 @@ from fs.errors import ChunkUnavailableError
 from fs.fetch_counters import Priority
 from fs.filling import FillSettings
 from fs.inodes import ROOT
-from fs.layer import LayerSource
+from fs.layer_source import LayerSource
 from fs.request_planning import FetchSettings
 from fs.request_slots import SlotSettings
 from tests.fakes.registry import FakeRegistry, Fault

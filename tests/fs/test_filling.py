@@ -8,7 +8,8 @@ import trio.testing
 
 from estargz.toc import LANDMARK_CONTENT, NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK
 from fs.filling import FillSettings
-from fs.layer import Layer, LayerSource
+from fs.layer import Layer
+from fs.layer_source import LayerSource
 from tests.fakes.registry import FakeRegistry, Fault
 from tests.fs.in_process import layer_table, push, read_file
 from tests.fs.layers_by_hand import HandmadeBlob

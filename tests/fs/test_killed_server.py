@@ -14,8 +14,8 @@ from estargz.verify import VerifiedChunk
 from fs.cache_usage import CacheSettings
 from fs.chunk_store import ChunkStore
 from fs.filling import FillSettings
-from fs.layer import LayerSource
 from fs.layer_directory import LayerDirectories
+from fs.layer_source import LayerSource
 from fs.settings import Backend, FsSettings
 from tests.fakes.registry import FakeRegistry
 from tests.fs.fs_server import FsServer

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fs.errors import StaleLayerError
-from fs.layer import LayerSource
+from fs.layer_source import LayerSource
 from tests.fakes.registry import FakeRegistry
 from tests.fs.in_process import CONTENT, layer_table, read_file
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from fs.layer import LayerSource
+from fs.layer_source import LayerSource
 from fs.layer_trees import FuseTrees
 from tests.fs.in_process import layer_table
 

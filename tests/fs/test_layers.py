@@ -7,7 +7,8 @@ import trio.testing
 
 from estargz.errors import DigestMismatchError, NotEstargzError
 from fs.errors import ChunkUnavailableError, StaleLayerError
-from fs.layer import Layer, LayerSource
+from fs.layer import Layer
+from fs.layer_source import LayerSource
 from registry.digest import Digest
 from registry.errors import NotFoundError
 from registry.reference import Reference
@@ -104,7 +105,9 @@ async def test_unknown_names_and_numbers_are_stale(source: LayerSource, tmp_path
 
 async def test_a_failing_neighbour_harms_nobody(source: LayerSource, tmp_path: Path) -> None:
     async with layer_table(tmp_path) as table:
-        layer = await table.attach(source, neighbours=[Digest.of(b"missing"), source.digest])
+        layer = await table.attach(
+            replace(source, neighbours=(Digest.of(b"missing"), source.digest))
+        )
         assert await read_file(layer) == CONTENT
 
 
@@ -116,7 +119,7 @@ async def test_what_was_compiled_ahead_is_checked_when_its_digest_is_known(
     neighbour = push(blob, fake)
     wrong = replace(neighbour, toc_digest=Digest.of(b"another"))
     async with layer_table(tmp_path) as table:
-        await table.attach(source, neighbours=[neighbour.digest])
+        await table.attach(replace(source, neighbours=(neighbour.digest,)))
         with pytest.raises(DigestMismatchError):
             await table.attach(wrong)
         assert await read_file(await table.attach(neighbour)) == CONTENT

@@ -7,7 +7,7 @@ import pytest
 
 from estargz.codec import Codec
 from fs.filling import FillSettings
-from fs.layer import LayerSource
+from fs.layer_source import LayerSource
 from tests.fakes.registry import FakeRegistry
 from tests.fs.in_process import NOTHING_UNASKED, layer_table, push, read_file
 from tests.fs.layers_by_hand import HandmadeBlob

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from fs.fetch_counters import FetchStatistics, Transfer
-from fs.layer import LayerSource
+from fs.layer_source import LayerSource
 from fs.status_messages import cache_message, fetch_message, layer_message
 from tests.fs.in_process import CONTENT, UNBOUNDED, layer_table, read_file
 

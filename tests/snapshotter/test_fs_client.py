@@ -8,13 +8,13 @@ from pathlib import Path
 import grpc
 import pytest
 
+from fs.layer_source import LayerSource
 from fs.proto import control_pb2 as pb, control_pb2_grpc
 from registry.digest import Digest
 from registry.keychain.credentials import Credentials, SecretKind
 from registry.reference import Reference
 from snapshotter.errors import FsServerError, LayerUnavailableError
 from snapshotter.fs_client import FsClient
-from snapshotter.labels import LayerSource
 from snapshotter.layer_server import ServedLayer
 from snapshotter.pulled_credentials import PulledCredentials
 

@@ -5,6 +5,7 @@ import re
 import pytest
 from hypothesis import given, strategies as st
 
+from fs.layer_source import LayerSource
 from registry.digest import Digest
 from registry.reference import Reference
 from snapshotter.errors import InvalidLabelError
@@ -14,7 +15,6 @@ from snapshotter.labels import (
     SOURCE_LABELS,
     TARGET,
     TOC_DIGEST,
-    LayerSource,
     NotLazy,
     check_labels,
     parse_source,
@@ -102,7 +102,7 @@ def test_any_labels_give_a_source_or_a_reason(labels: dict[str, str]) -> None:
         case NotLazy(reason):
             assert reason
         case source:
-            assert source.layer_digest not in source.neighbours
+            assert source.digest not in source.neighbours
 
 
 def test_the_labels_that_find_a_layer_again() -> None:
@@ -111,7 +111,7 @@ def test_the_labels_that_find_a_layer_again() -> None:
         source, again = parse_source(labels), parse_source(kept)
         assert isinstance(source, LayerSource)
         assert isinstance(again, LayerSource)
-        assert (source.reference, source.layer_digest) == (again.reference, again.layer_digest)
+        assert (source.reference, source.digest) == (again.reference, again.digest)
     assert {TARGET, REMOTE} <= SOURCE_LABELS
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from fs.layer_source import LayerSource
 from registry.digest import Digest
 from registry.reference import Reference
 from snapshotter.errors import LayerUnavailableError
-from snapshotter.labels import LayerSource
 from snapshotter.measured_layers import MeasuredLayerServer
 from tests.fakes.layer_server import FakeLayerServer
 

@@ -10,7 +10,8 @@ import trio
 
 from fs.erofs.data_server import DataServer, DataServerSettings
 from fs.errors import StaleLayerError
-from fs.layer import Layer, LayerSource
+from fs.layer import Layer
+from fs.layer_source import LayerSource
 from fs.mounting import mount_fuse, unmount_lazily
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.registry_state import Fault

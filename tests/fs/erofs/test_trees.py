@@ -12,8 +12,8 @@ from fs.erofs.data_server import DataServer
 from fs.erofs.mounts import Access
 from fs.erofs.trees import METADATA_NAME, ErofsTrees, unmount_trees
 from fs.kernel_pins import is_pinned_for_kernel
-from fs.layer import LayerSource
 from fs.layer_directory import LayerDirectories
+from fs.layer_source import LayerSource
 from fs.layer_trees import FuseTrees
 from fs.layers import LayerTable
 from fs.mounting import mountpoints_below

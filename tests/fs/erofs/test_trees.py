@@ -7,10 +7,9 @@ import pytest
 import trio
 
 from fs.cache_usage import CacheSettings
-from fs.erofs.data_connection import connect, data_mountpoint, disconnect
-from fs.erofs.data_server import DataServer
+from fs.erofs.data_connection import data_mountpoint
 from fs.erofs.mounts import Access
-from fs.erofs.trees import METADATA_NAME, ErofsTrees, unmount_trees
+from fs.erofs.trees import METADATA_NAME, ErofsTrees
 from fs.kernel_pins import is_pinned_for_kernel
 from fs.layer_directory import LayerDirectories
 from fs.layer_source import LayerSource
@@ -18,8 +17,8 @@ from fs.layer_trees import FuseTrees
 from fs.layers import LayerTable
 from fs.mounting import mountpoints_below
 from tests.fakes.registry import FakeRegistry
-from tests.fs.erofs.test_data_server import no_layer
 from tests.fs.in_process import CONTENT, UNBOUNDED, layer_table, push, read_file
+from tests.fs.in_process_mounts import erofs_trees, read
 from tests.fs.layers_by_hand import HandmadeBlob, entry
 
 pytestmark = pytest.mark.fuse
@@ -40,28 +39,11 @@ async def shown(tmp_path: Path) -> AsyncIterator[Shown]:
 
 @asynccontextmanager
 async def showing(tmp_path: Path, caching: CacheSettings) -> AsyncIterator[Shown]:
-    connection = await trio.to_thread.run_sync(connect, tmp_path)
     async with (
         layer_table(tmp_path / "layers", caching=caching) as table,
-        DataServer(connection.descriptor, negotiated=None, find=no_layer) as server,
+        erofs_trees(table, tmp_path) as trees,
     ):
-        trees = ErofsTrees(
-            tmp_path,
-            table,
-            LayerDirectories(tmp_path / "layers"),
-            server,
-            access=Access.FILES,
-            fallback=FuseTrees(tmp_path / "mnt"),
-        )
-        async with trees.kept_up(is_served=False):
-            yield Shown(trees, table, tmp_path)
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(unmount_trees, tmp_path)
-            await trio.to_thread.run_sync(disconnect, tmp_path)
-
-
-async def read(path: Path) -> bytes:
-    return await trio.to_thread.run_sync(path.read_bytes)
+        yield Shown(trees, table, tmp_path)
 
 
 def mounted(root: Path, place: str) -> list[Path]:

@@ -30,7 +30,8 @@ from registry.keychain.credentials import Credentials, SecretKind
 from registry.reference import Reference, Repository
 
 _log = logging.getLogger(__name__)
-_THREADS = 16
+# More than the snapshotter has: each may let a container wait.
+_THREADS = 96
 _STOP_GRACE_SECONDS = 2.0
 # Subclasses come before their bases: the first match counts.
 _STATUS: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
@@ -96,6 +97,21 @@ class ControlService(control_pb2_grpc.ControlServicer):
 
         self._answer(context, detach)
         return control_pb2.DetachResponse()
+
+    def Check(
+        self, request: control_pb2.CheckRequest, context: grpc.ServicerContext
+    ) -> control_pb2.CheckResponse:
+        """Tells which layers cannot be read now, and may let a container wait for the others."""
+
+        async def check() -> control_pb2.CheckResponse:
+            digests = [Digest.parse(text) for text in request.layer_digests]
+            if request.starts_container:
+                await self._served.layers.wait_prefetched(digests)
+            layers, shown = self._served.layers, self._served.trees.is_shown
+            missing = [str(d) for d in digests if d not in layers or not shown(d)]
+            return control_pb2.CheckResponse(missing=missing)
+
+        return self._answer(context, check)
 
     def Status(
         self, request: control_pb2.StatusRequest, context: grpc.ServicerContext

@@ -7,6 +7,7 @@ attached: a container is about to start, and would miss the processor more than 
 """
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import trio
@@ -18,6 +19,7 @@ from fs.layer import Layer
 _log = logging.getLogger(__name__)
 _MAX_FAILURES = 10
 _MAX_PAUSE_SECONDS = 60.0
+MAX_WAIT_SECONDS = 120  # kubelets give up soon after
 # How long background waits before it looks again whether the cache has room.
 _FULL_PAUSE_SECONDS = 60.0
 
@@ -29,6 +31,8 @@ class FillSettings:
     Attributes:
         prefetch: whether landmarks, or the prefetch size where a layer has none, are followed.
         prefetch_bytes: how much of a layer without a landmark is prefetched.
+        wait_seconds: how long who starts a container waits at most for what is prefetched; 0 for not at all.
+        wait_max_bytes: of a layer of which more is prefetched, nobody waits for any; None for no such limit.
         background: whether layers are completed.
         quiet_seconds: how long no reader may have waited, and no layer have come, before background goes on.
         first_request_bytes: how large the first request is; each further one is twice as large, or what the link carries in
@@ -39,6 +43,8 @@ class FillSettings:
 
     prefetch: bool = True
     prefetch_bytes: int = 0
+    wait_seconds: float = 0.0
+    wait_max_bytes: int | None = None
     background: bool = True
     quiet_seconds: float = 2.0
     first_request_bytes: int = 256 << 10
@@ -68,6 +74,9 @@ class Filler:
             size = self._settings.prefetch_bytes if prefetch_bytes is None else prefetch_bytes
             landmark = layer.image.prefetch_end
             end = size if landmark is None else landmark
+            limit = self._settings.wait_max_bytes
+            if limit is not None and min(end, layer.blob_bytes) > limit:
+                layer.prefetched.set()
             if layer.store.has_room:
                 await self._bring(layer, Priority.PREFETCH, end)
         layer.prefetched.set()
@@ -76,6 +85,21 @@ class Filler:
                 await self._bring(layer, Priority.BACKGROUND, None)
             if layer.store.is_complete:
                 _log.info("layer complete", extra={"fields": {"layer": str(layer.digest)}})
+
+    async def wait_prefetched(self, layers: Collection[Layer]) -> None:
+        """Returns when a container may start on these layers: by default at once, or as the settings say."""
+        if not self._settings.wait_seconds:
+            return
+        with trio.move_on_after(self._settings.wait_seconds):
+            for layer in layers:
+                await layer.prefetched.wait()
+        for layer in layers:
+            if not layer.prefetched.is_set():
+                layer.prefetched.set()  # once was long enough
+                fields = {"layer": str(layer.digest), "seconds": self._settings.wait_seconds}
+                _log.warning(
+                    "container starts before its prefetch is done", extra={"fields": fields}
+                )
 
     async def _bring(self, layer: Layer, priority: Priority, end: int | None) -> None:
         """Brings the members that begin before ``end``, until all are here or too much has failed."""

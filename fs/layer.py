@@ -59,8 +59,8 @@ class Layer:
         self.shared = shared
         # In seconds since 1970, as it outlives the process: when it was last read, or attached.
         self.last_used = opened.last_used
-        self._blob_bytes = opened.record.blob_bytes
-        # Set when what the image names is here, or will not be: who starts a container may wait for it.
+        self.blob_bytes = opened.record.blob_bytes
+        # Set when who starts a container need not wait any more: what the image names is here, will not be, or took too long.
         self.prefetched = trio.Event()
         # The layer is filled within this scope, which detaching cancels; afterwards the event is set.
         self.filling = trio.CancelScope()
@@ -153,11 +153,11 @@ class Layer:
         """What is here now, and what it cost."""
         blob, store = self.blob.statistics(), self.store.statistics()
         fetching = self.fetcher.counters.snapshot()
-        landed = self._blob_bytes if self.store.is_complete else self.store.landed_bytes
+        landed = self.blob_bytes if self.store.is_complete else self.store.landed_bytes
         return LayerStatistics(
             layer=self.digest,
             reference=self.blob.reference,
-            blob_bytes=self._blob_bytes,
+            blob_bytes=self.blob_bytes,
             landed_bytes=landed,
             content_bytes=store.content_bytes,
             present_bytes=store.present_bytes,

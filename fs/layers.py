@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -128,6 +128,11 @@ class LayerTable:
             self._node.gate.expect_demand()
             return layer
 
+    async def wait_prefetched(self, digests: Iterable[Digest]) -> None:
+        """Returns when a container may start on these layers; those that are not attached do not count."""
+        known = (self._by_digest.get(digest) for digest in digests)
+        await self._filler.wait_prefetched([layer for layer in known if layer is not None])
+
     async def find(self, name: bytes) -> Layer:
         """The layer whose directory has that name; one that is only on disk is attached.
 
@@ -166,6 +171,10 @@ class LayerTable:
                 await trio.to_thread.run_sync(layer.store.retire)
             await trio.to_thread.run_sync(self._directories.remove, digest)
         return layer
+
+    def __contains__(self, digest: Digest) -> bool:
+        """Whether a layer is attached."""
+        return digest in self._by_digest
 
     def __iter__(self) -> Iterator[Layer]:
         """The layers that are attached."""
@@ -271,6 +280,7 @@ class LayerTable:
         with layer.filling:
             await layer.shared.bring_all()
             await self._filler.fill(layer, prefetch_bytes=prefetch_bytes)
+        layer.prefetched.set()
         layer.filled.set()
 
 

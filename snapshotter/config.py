@@ -163,6 +163,8 @@ def fs_settings(file: ConfigFile, log_level: LogLevel) -> FsSettings:
         filling=FillSettings(
             prefetch=not file.get("noprefetch"),
             prefetch_bytes=file.get("prefetch_size"),
+            wait_seconds=file.get("prefetch_timeout_sec"),
+            wait_max_bytes=file.get("prefetch_async_size") or None,
             background=not file.get("no_background_fetch"),
             layers_at_once=file.get("max_concurrency"),
         ),

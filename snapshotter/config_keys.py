@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fs.filling import MAX_WAIT_SECONDS
+
 _TYPE_NAMES: Final[Mapping[type, str]] = {
     bool: "true or false",
     int: "a whole number",
@@ -30,6 +32,7 @@ class Key:
         meaning: What it does here; empty for an idle key.
         idle: Why it does nothing here; empty for the others.
         least: The smallest number that makes sense.
+        most: The largest one; None if all do.
         choices: The strings that make sense; empty if all do.
         secrets: The keys inside of a table whose values are never shown.
     """
@@ -39,6 +42,7 @@ class Key:
     meaning: str = ""
     idle: str = ""
     least: int = 0
+    most: int | None = None
     choices: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
 
@@ -49,6 +53,8 @@ class Key:
             return f"{self.name} must be {_TYPE_NAMES[kind]}, not {value!r}"
         if isinstance(value, int) and value < self.least:
             return f"{self.name} must not be less than {self.least}, and is {value}"
+        if isinstance(value, int) and self.most is not None and value > self.most:
+            return f"{self.name} must not be more than {self.most}, and is {value}"
         if self.choices and value not in self.choices:
             return f"{self.name} must be {' or '.join(map(repr, self.choices))}, not {value!r}"
         return None
@@ -99,8 +105,9 @@ _FILLING: Final = (
         choices=("auto", "erofs", "fuse")),
     Key("noprefetch", default=False, meaning="do not fetch ahead what an image says will be read first"),
     Key("prefetch_size", 0, "bytes fetched ahead of layers for which neither landmark nor client says so"),
-    Key("prefetch_timeout_sec", 10, idle="containers never wait for what is fetched ahead"),
-    Key("prefetch_async_size", 0, idle="containers never wait for what is fetched ahead"),
+    Key("prefetch_timeout_sec", 0, "seconds that the creation of a container waits at most for what is fetched ahead; it does not, if 0",
+        most=MAX_WAIT_SECONDS),
+    Key("prefetch_async_size", 0, "it never waits for layers of which more bytes are fetched ahead; no limit, if 0"),
     Key("no_background_fetch", default=False, meaning="fetch only what is read"),
     Key("max_concurrency", 2, "layers that are completed in the background at a time"),
 )  # fmt: skip

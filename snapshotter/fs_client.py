@@ -1,6 +1,6 @@
 """The fs server, as the snapshotter talks to it: over its control socket, with a deadline for every call."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -9,6 +9,7 @@ import grpc
 
 from fs.cache_usage import CacheStatistics
 from fs.fetch_counters import FetchStatistics, Transfer
+from fs.filling import MAX_WAIT_SECONDS
 from fs.layer_source import LayerSource
 from fs.proto import control_pb2 as pb, control_pb2_grpc
 from registry.digest import Digest
@@ -85,6 +86,22 @@ class FsClient:
         request = pb.DetachRequest(layer_digest=str(layer))
         self._call_or_fail(self._control.Detach, request, timeout_seconds=_DETACH_SECONDS)
 
+    def missing(self, layers: Collection[Digest]) -> set[Digest]:
+        """Those that cannot be read now.
+
+        Raises:
+            FsServerError: there is no server, or it failed.
+        """
+        return self._check(layers, starts_container=False)
+
+    def missing_at_start(self, layers: Collection[Digest]) -> set[Digest]:
+        """As ``missing``, when a container may start on the others.
+
+        Raises:
+            FsServerError: there is no server, or it failed.
+        """
+        return self._check(layers, starts_container=True)
+
     def served(self) -> Mapping[Digest, ServedLayer]:
         """The layers that are attached.
 
@@ -146,6 +163,16 @@ class FsClient:
             self._control.Stop(pb.StopRequest(), timeout=_STOP_SECONDS)
         except grpc.RpcError as error:
             raise FsServerError(self._reason(error)) from error
+
+    def _check(self, layers: Collection[Digest], *, starts_container: bool) -> set[Digest]:
+        request = pb.CheckRequest(
+            layer_digests=[str(layer) for layer in layers], starts_container=starts_container
+        )
+        seconds = _STATUS_SECONDS + (MAX_WAIT_SECONDS if starts_container else 0)
+        response: pb.CheckResponse = self._call_or_fail(
+            self._control.Check, request, timeout_seconds=seconds
+        )
+        return {Digest.parse(text) for text in response.missing}
 
     def _call_or_fail(
         self, method: Callable[..., T], request: object, *, timeout_seconds: float

@@ -1,6 +1,6 @@
 """What the snapshotter asks of whoever serves layers: the fs server, or a fake in tests."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -70,6 +70,22 @@ class LayerServer(Protocol):
 
     def detach(self, layer: Digest) -> None:
         """Forgets a layer, and what was kept of it.
+
+        Raises:
+            FsServerError: there is no server, and none could be started.
+        """
+        ...
+
+    def missing(self, layers: Collection[Digest]) -> set[Digest]:
+        """Those that cannot be read now; never waits for the network.
+
+        Raises:
+            FsServerError: there is no server, and none could be started.
+        """
+        ...
+
+    def missing_at_start(self, layers: Collection[Digest]) -> set[Digest]:
+        """As ``missing``, for a container that starts: returns when it may, which settings can put off until a prefetch is done.
 
         Raises:
             FsServerError: there is no server, and none could be started.

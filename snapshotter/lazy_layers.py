@@ -4,7 +4,7 @@ No lock is held while the fs server works. A layer is never attached and detache
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +21,9 @@ from snapshotter.records import Record, SnapshotRecords
 _log = logging.getLogger(__name__)
 _ATTACHING_THREADS = 8
 _DETACH = "detach"
+
+_Sources = Sequence[tuple[Record, LayerSource]]
+_Ask = Callable[[Collection[Digest]], set[Digest]]
 
 
 class LazyLayers:
@@ -56,18 +59,19 @@ class LazyLayers:
             FsServerError: there is a lazy layer, and no fs server.
             OSError: the disk is full or broken.
         """
-        lazy = [record for record in records if REMOTE in record.labels]
-        if not lazy:
-            return
-        served = self._server.served()
-        lost = []
-        for record in lazy:
-            source = _source(record)
-            linked = self._directories.link_target(record.id) is not None
-            if not linked or source.digest not in served:
-                lost.append((record, source))
-        with ThreadPoolExecutor(_ATTACHING_THREADS, "attach") as threads:
-            list(threads.map(lambda pair: self._serve_again(*pair), lost))
+        self._serve_lost(_sources(records), self._server.missing)
+
+    def ensure_ready(self, records: Iterable[Record]) -> None:
+        """As ``ensure_served``, for a container that starts: settings may make it wait for what is fetched ahead.
+
+        Raises:
+            LayerUnavailableError: one cannot be served.
+            FsServerError: there is a lazy layer, and no fs server.
+            OSError: the disk is full or broken.
+        """
+        sources = _sources(records)
+        if self._serve_lost(sources, self._server.missing_at_start):
+            self._server.missing_at_start(_digests(sources))
 
     def fetched_bytes(self, record: Record) -> int:
         """How much of a lazy snapshot's content is on disk; nothing, as long as nobody can tell."""
@@ -102,8 +106,30 @@ class LazyLayers:
         sources = (parse_source(r.labels) for r in self._records.walk() if _may_need(r))
         return {source.digest for source in sources if isinstance(source, LayerSource)}
 
+    def _serve_lost(self, sources: _Sources, ask: _Ask) -> bool:
+        """Attaches what the server, when asked, says is missing, and what lost its link; tells whether there was any."""
+        if not sources:
+            return False
+        missing = ask(_digests(sources))
+        lost = [
+            (record, source)
+            for record, source in sources
+            if source.digest in missing or self._directories.link_target(record.id) is None
+        ]
+        with ThreadPoolExecutor(_ATTACHING_THREADS, "attach") as threads:
+            list(threads.map(lambda pair: self._serve_again(*pair), lost))
+        return bool(lost)
+
     def _serve_again(self, record: Record, source: LayerSource) -> None:
         self._directories.relink(record.id, self.attach(source))
+
+
+def _sources(records: Iterable[Record]) -> _Sources:
+    return [(record, _source(record)) for record in records if REMOTE in record.labels]
+
+
+def _digests(sources: _Sources) -> list[Digest]:
+    return [source.digest for _, source in sources]
 
 
 def _source(record: Record) -> LayerSource:

@@ -1,7 +1,7 @@
 """A layer server whose work is measured on the way."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from fs.layer_source import LayerSource
@@ -34,6 +34,14 @@ class MeasuredLayerServer:
     def detach(self, layer: Digest) -> None:
         """As ``LayerServer.detach``."""
         self._server.detach(layer)
+
+    def missing(self, layers: Collection[Digest]) -> set[Digest]:
+        """As ``LayerServer.missing``."""
+        return self._server.missing(layers)
+
+    def missing_at_start(self, layers: Collection[Digest]) -> set[Digest]:
+        """As ``LayerServer.missing_at_start``."""
+        return self._server.missing_at_start(layers)
 
     def served(self) -> Mapping[Digest, ServedLayer]:
         """As ``LayerServer.served``."""

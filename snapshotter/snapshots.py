@@ -97,7 +97,7 @@ class Snapshots:
         own, *parents = self._records.chain(key)
         if own.kind is Kind.COMMITTED:
             raise SnapshotStateError(key, "is committed, only active ones and views can be mounted")
-        self._layers.ensure_served(parents)
+        self._layers.ensure_ready(parents)
         return self._plan(own, parents)
 
     def commit(self, name: str, key: str, labels: Mapping[str, str], *, parent: str = "") -> None:
@@ -197,7 +197,7 @@ class Snapshots:
 
     def _create(self, kind: Kind, key: str, parent: str, labels: Mapping[str, str]) -> list[Mount]:
         parents = self._records.chain(parent) if parent else []
-        self._layers.ensure_served(parents)
+        self._layers.ensure_ready(parents)
         mapping = parse_id_mapping(labels)
         owner = mapping.owner if mapping else None
         if owner is None and parents:

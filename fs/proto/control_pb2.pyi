@@ -37,6 +37,20 @@ class DetachResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class CheckRequest(_message.Message):
+    __slots__ = ("layer_digests", "starts_container")
+    LAYER_DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    STARTS_CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    layer_digests: _containers.RepeatedScalarFieldContainer[str]
+    starts_container: bool
+    def __init__(self, layer_digests: _Optional[_Iterable[str]] = ..., starts_container: _Optional[bool] = ...) -> None: ...
+
+class CheckResponse(_message.Message):
+    __slots__ = ("missing",)
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    missing: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, missing: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class StatusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -45,6 +45,11 @@ class ControlStub:
                 request_serializer=fs_dot_proto_dot_control__pb2.DetachRequest.SerializeToString,
                 response_deserializer=fs_dot_proto_dot_control__pb2.DetachResponse.FromString,
                 _registered_method=True)
+        self.Check = channel.unary_unary(
+                '/pyestargz.fs.v1.Control/Check',
+                request_serializer=fs_dot_proto_dot_control__pb2.CheckRequest.SerializeToString,
+                response_deserializer=fs_dot_proto_dot_control__pb2.CheckResponse.FromString,
+                _registered_method=True)
         self.Status = channel.unary_unary(
                 '/pyestargz.fs.v1.Control/Status',
                 request_serializer=fs_dot_proto_dot_control__pb2.StatusRequest.SerializeToString,
@@ -80,6 +85,13 @@ class ControlServicer:
 
     def Detach(self, request, context):
         """Forgets a layer and deletes what was kept of it. Unknown layers are no error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Check(self, request, context):
+        """Tells which of some layers cannot be read now; lets a container wait for what is fetched ahead, if settings say so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,6 +137,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.Detach,
                     request_deserializer=fs_dot_proto_dot_control__pb2.DetachRequest.FromString,
                     response_serializer=fs_dot_proto_dot_control__pb2.DetachResponse.SerializeToString,
+            ),
+            'Check': grpc.unary_unary_rpc_method_handler(
+                    servicer.Check,
+                    request_deserializer=fs_dot_proto_dot_control__pb2.CheckRequest.FromString,
+                    response_serializer=fs_dot_proto_dot_control__pb2.CheckResponse.SerializeToString,
             ),
             'Status': grpc.unary_unary_rpc_method_handler(
                     servicer.Status,
@@ -202,6 +219,33 @@ class Control:
             '/pyestargz.fs.v1.Control/Detach',
             fs_dot_proto_dot_control__pb2.DetachRequest.SerializeToString,
             fs_dot_proto_dot_control__pb2.DetachResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Check(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pyestargz.fs.v1.Control/Check',
+            fs_dot_proto_dot_control__pb2.CheckRequest.SerializeToString,
+            fs_dot_proto_dot_control__pb2.CheckResponse.FromString,
             options,
             channel_credentials,
             insecure,

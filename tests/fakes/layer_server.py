@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from fs.layer_source import LayerSource
@@ -16,6 +16,7 @@ class FakeLayerServer:
 
     Attributes:
         attached: Every successful attach, in order; a layer that was attached before is not counted again.
+        started: For every start of a container, the layers that it was found ready with.
         unavailable: Layers that cannot be served.
         gone: Whether the server is away and cannot be started.
         gate: What attaching waits for, if a test sets one.
@@ -26,6 +27,7 @@ class FakeLayerServer:
         self.root = root
         self.attached: list[LayerSource] = []
         self.unavailable: set[Digest] = set()
+        self.started: list[set[Digest]] = []
         self.gone = False
         self.gate: threading.Event | None = None
         self.waiting = threading.Event()
@@ -66,6 +68,14 @@ class FakeLayerServer:
         with self._guard:
             self._served.discard(layer)
             shutil.rmtree(self.root / layer.file_name, ignore_errors=True)
+
+    def missing(self, layers: Collection[Digest]) -> set[Digest]:
+        return set(layers) - self.served().keys()
+
+    def missing_at_start(self, layers: Collection[Digest]) -> set[Digest]:
+        missing = self.missing(layers)
+        self.started.append(set(layers) - missing)
+        return missing
 
     def served(self) -> Mapping[Digest, ServedLayer]:
         if self.gone:

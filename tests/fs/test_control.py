@@ -127,3 +127,23 @@ async def test_settings_that_cannot_be_read_are_refused(service: Service) -> Non
         await service.call(reload)
     write_settings(service.socket.with_name("settings.json"), FsSettings())
     assert await service.call(reload) == control_pb2.ReloadResponse()
+
+
+async def test_check_tells_what_is_missing(service: Service) -> None:
+    wanted = request(service.fake)
+    other = str(Digest.of(b"other"))
+    for starts in (False, True):
+        check = control_pb2.CheckRequest(
+            layer_digests=[other, wanted.layer_digest], starts_container=starts
+        )
+        answer = await service.call(partial(_check, check))
+        assert isinstance(answer, control_pb2.CheckResponse)
+        assert list(answer.missing) == [other, wanted.layer_digest][: 1 if starts else 2]
+        await service.call(lambda stub: stub.Attach(wanted, timeout=10))
+
+
+def _check(
+    request: control_pb2.CheckRequest, stub: control_pb2_grpc.ControlStub
+) -> control_pb2.CheckResponse:
+    answer: control_pb2.CheckResponse = stub.Check(request, timeout=10)
+    return answer

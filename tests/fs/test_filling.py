@@ -1,4 +1,6 @@
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from estargz.toc import LANDMARK_CONTENT, NO_PREFETCH_LANDMARK, PREFETCH_LANDMAR
 from fs.filling import FillSettings
 from fs.layer import Layer
 from fs.layer_source import LayerSource
+from fs.layers import LayerTable
+from registry.digest import Digest
 from tests.fakes.registry import FakeRegistry, Fault
 from tests.fs.in_process import layer_table, push, read_file
 from tests.fs.layers_by_hand import HandmadeBlob
@@ -114,6 +118,69 @@ async def test_readers_need_not_wait_for_a_fill_that_hangs(
         fake.faults.clear()
         await wait_filled(layer)
         assert layer.store.is_complete
+
+
+class Waiting:
+    """Whether a container that starts on a layer waits, for a prefetch that hangs until it is let go."""
+
+    def __init__(self, table: LayerTable, layer: Layer) -> None:
+        self._table, self._layer = table, layer
+        self.is_over = False
+
+    async def wait(self) -> None:
+        await self._table.wait_prefetched([self._layer.digest, Digest.of(b"not attached")])
+        self.is_over = True
+
+
+@pytest.mark.parametrize(
+    ("wait_seconds", "wait_max_bytes", "waits"),
+    [(0.0, None, False), (60.0, None, True), (60.0, 10**6, True), (60.0, 1000, False)],
+    ids=["by default", "if told to", "for little", "not for much"],
+)
+async def test_a_container_waits_for_prefetch_only_if_told_to(
+    fake: FakeRegistry,
+    tmp_path: Path,
+    wait_seconds: float,
+    wait_max_bytes: int | None,
+    waits: bool,  # noqa: FBT001 - what is expected
+) -> None:
+    filling = FillSettings(
+        background=False, wait_seconds=wait_seconds, wait_max_bytes=wait_max_bytes
+    )
+    async with hanging_prefetch(fake, tmp_path, filling) as (table, layer):
+        waiting = Waiting(table, layer)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(waiting.wait)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert waiting.is_over is not waits
+            fake.faults.clear()
+        await wait_filled(layer)
+        await table.wait_prefetched([layer.digest])
+
+
+async def test_a_container_waits_once_and_not_for_ever(
+    fake: FakeRegistry, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    filling = FillSettings(background=False, wait_seconds=0.01)
+    async with hanging_prefetch(fake, tmp_path, filling) as (table, layer):
+        for _ in range(2):
+            await table.wait_prefetched([layer.digest])
+        fake.faults.clear()
+        await wait_filled(layer)
+    told = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert told == ["container starts before its prefetch is done"]
+
+
+@asynccontextmanager
+async def hanging_prefetch(
+    fake: FakeRegistry, tmp_path: Path, filling: FillSettings
+) -> AsyncIterator[tuple[LayerTable, Layer]]:
+    source = layer_with(PREFETCH_LANDMARK, fake)
+    async with layer_table(tmp_path) as table:
+        await table.attach(source)
+    fake.faults.inject(Fault.STALLED)
+    async with layer_table(tmp_path, filling=filling) as table:
+        yield table, await table.attach(source)
 
 
 async def test_temporary_failures_only_delay(fake: FakeRegistry, tmp_path: Path) -> None:

@@ -70,6 +70,13 @@ def test_a_key_does_something_or_says_why_not(key) -> None:
     assert key.reason_against(key.default) is None
 
 
+def test_a_wait_has_an_end() -> None:
+    key = KEYS["prefetch_timeout_sec"]
+    assert key.reason_against(120) is None
+    assert "not be more than 120" in (key.reason_against(121) or "")
+    assert "less than 0" in (key.reason_against(-1) or "")
+
+
 def test_secrets_are_not_shown() -> None:
     mirror = {"host": "m.io", "header": {"X-Key": "secret"}}
     shown = KEYS["resolver.host"].shown({"a.io": {"mirrors": [mirror]}})

@@ -27,6 +27,7 @@ class Control(control_pb2_grpc.ControlServicer):
 
     def __init__(self) -> None:
         self.attached: list[pb.AttachRequest] = []
+        self.checked: list[pb.CheckRequest] = []
         self.detached: list[str] = []
         self.failure: grpc.StatusCode | None = None
         self.stopped = False
@@ -42,6 +43,11 @@ class Control(control_pb2_grpc.ControlServicer):
         self._fail_if_told(context)
         self.detached.append(request.layer_digest)
         return pb.DetachResponse()
+
+    def Check(self, request: pb.CheckRequest, context: grpc.ServicerContext) -> pb.CheckResponse:  # noqa: N802
+        self._fail_if_told(context)
+        self.checked.append(request)
+        return pb.CheckResponse(missing=[str(ABOVE)])
 
     def Status(self, request: pb.StatusRequest, context: grpc.ServicerContext) -> pb.StatusResponse:  # noqa: N802
         self._fail_if_told(context)
@@ -125,6 +131,13 @@ def test_attaching(client: FsClient, server: Server) -> None:
         toc_digest=str(TOC),
         neighbours=[str(ABOVE)],
     )
+
+
+def test_asking_what_is_missing(client: FsClient, server: Server) -> None:
+    assert client.missing([LAYER, ABOVE]) == {ABOVE}
+    assert client.missing_at_start([LAYER]) == {ABOVE}
+    asked = [(list(r.layer_digests), r.starts_container) for r in server.control.checked]
+    assert asked == [([str(LAYER), str(ABOVE)], False), ([str(LAYER)], True)]
 
 
 def test_credentials_are_handed_over(client: FsClient, server: Server) -> None:

@@ -152,6 +152,21 @@ def test_layers_lost_by_the_server_are_attached_again(
     assert len(site.layers.attached) == 2
 
 
+def test_a_container_starts_when_its_layers_are_ready(
+    snapshots: type_of_snapshots, site: Site
+) -> None:
+    chain = pulled(snapshots, 1)
+    pulled(snapshots, 1)
+    assert site.layers.started == []  # a pull waits for no prefetch
+    snapshots.prepare("container", chain, {})
+    snapshots.view("view", chain, {})
+    snapshots.mounts("container")
+    assert site.layers.started == [{LAYER}] * 3
+    site.layers.forget_attachments()
+    snapshots.mounts("container")
+    assert site.layers.started[3:] == [set(), {LAYER}]
+
+
 def test_mounts_need_every_lazy_layer(snapshots: type_of_snapshots, site: Site) -> None:
     chain = pulled(snapshots, 1)
     snapshots.prepare("container", chain, {})

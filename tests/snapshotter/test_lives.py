@@ -7,7 +7,7 @@ import contextlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from tests.snapshotter.remote_snapshots import RemoteSnapshots
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(600)]
 
+_SPARE_THREADS = 8
 _KEYS = tuple(f"key-{number}" for number in range(6))
 _NAMES = tuple(f"name-{number}" for number in range(4))
 _LABELS = st.dictionaries(st.sampled_from(["a", "b"]), st.sampled_from(["1", "2"]), max_size=2)
@@ -161,7 +162,6 @@ class Footprint:
     """What a process takes."""
 
     descriptors: int
-    threads: int
     mounts: int
     directories: int
 
@@ -169,7 +169,6 @@ class Footprint:
 def footprint(pid: int, home: Home) -> Footprint:
     return Footprint(
         descriptors=_count(f"/proc/{pid}/fd"),
-        threads=_count(f"/proc/{pid}/task"),
         mounts=len(mounts_under(home.directory)),
         directories=_count(f"{home.root}/snapshotter/snapshots"),
     )
@@ -183,16 +182,23 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_snapshots_that_come_and_go_leave_nothing(home: Home, lives: int) -> None:
+def test_snapshots_that_come_and_go_leave_nothing(
+    home: Home, lives: int, report: Callable[[str], None]
+) -> None:
     cycles = 10_000 if lives > 1 else 300
     with home.serving() as daemon, home.snapshots() as snapshots:
         snapshots.prepare("base", "", {})
         snapshots.commit("base-committed", "base", {})
         _come_and_go(snapshots, 200)
         before, resident = footprint(daemon.pid, home), resident_bytes(daemon.pid)
+        threads = _count(f"/proc/{daemon.pid}/task")
         _come_and_go(snapshots, cycles)
         assert footprint(daemon.pid, home) == before
-        assert resident_bytes(daemon.pid) - resident < 4 << 20
+        grown = resident_bytes(daemon.pid) - resident
+        report(f"{cycles} snapshots that came and went: {grown / 1e6:+.1f} MB resident")
+        assert grown < 4 << 20
+        # A pool takes one more when a call comes before the thread of the last one is back.
+        assert _count(f"/proc/{daemon.pid}/task") - threads < _SPARE_THREADS
         databases = list((home.root / "snapshotter").glob("*.db"))
         assert databases
         assert all(database.stat().st_size < 1 << 20 for database in databases)

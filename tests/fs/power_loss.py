@@ -4,6 +4,7 @@ What counts as safe is only what POSIX promises: the bytes of a file after it wa
 rest any part may have reached the disk, in any order, and of a write any of its sectors; only a rename is whole or not at all.
 """
 
+import io
 import itertools
 import os
 import random
@@ -12,13 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from fs.durable_files import punch_hole
 
 _ROOT = 0
+_real_open = io.open
 _SECTOR = 512
 
 
@@ -126,6 +128,7 @@ class Recorder:
                 "open",
                 "close",
                 "pwrite",
+                "copy_file_range",
                 "ftruncate",
                 "fdatasync",
                 "fsync",
@@ -138,7 +141,16 @@ class Recorder:
                 patch.setattr(os, name, self._wrap(name, getattr(os, name)))
             # The store's own name for it: ctypes has none that could be replaced.
             patch.setattr("fs.chunk_store.punch_hole", self._wrap("punch", punch_hole))
+            patch.setattr(io, "open", self._open_file)
             yield
+
+    def _open_file(self, name: Any, mode: str = "r", *more: Any, **options: Any) -> IO[Any]:
+        """What ``Path.open`` calls; its own writes, and those of ``Path.write_text``, pass by ``os``."""
+        if not isinstance(name, Path) or not set(mode) & set("wax+") or self._path(name) is None:
+            return _real_open(name, mode, *more, **options)
+        raw = _RecordedFile(self, name, mode.replace("b", "").replace("t", ""))
+        buffered = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
+        return buffered if "b" in mode else io.TextIOWrapper(buffered, encoding="utf-8")
 
     def _wrap(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         note: Callable[..., None] = getattr(self, f"_note_{name}")
@@ -178,8 +190,17 @@ class Recorder:
         if path is not None:
             self.steps.append(Change(self._inodes[path], offset, content))
 
+    def note_write(self, descriptor: int, content: bytes, offset: int) -> None:
+        """Something was written that no function of ``os`` was asked for."""
+        self._change(descriptor, offset, content)
+
     def _note_pwrite(self, written: int, descriptor: int, content: Any, offset: int) -> None:
         self._change(descriptor, offset, bytes(content)[:written])
+
+    def _note_copy_file_range(
+        self, copied: int, _: int, target: int, __: int, ___: int, offset: int
+    ) -> None:
+        self._change(target, offset, os.pread(target, copied, offset))
 
     def _note_ftruncate(self, _: None, descriptor: int, size: int) -> None:
         self._change(descriptor, size, None)
@@ -230,6 +251,20 @@ class Recorder:
         if path is not None:
             self._name(path)
             self.steps.insert(-1, Directory(self._inodes[path]))
+
+
+class _RecordedFile(io.FileIO):
+    """A file whose writes are recorded, whatever is put on top of it."""
+
+    def __init__(self, recorder: Recorder, path: Path, mode: str) -> None:
+        self._recorder = recorder
+        super().__init__(path, mode, opener=lambda name, flags: os.open(name, flags, 0o666))
+
+    def write(self, content: Any) -> int:
+        offset = self.tell()
+        written = super().write(content)
+        self._recorder.note_write(self.fileno(), bytes(content)[:written], offset)
+        return written
 
 
 def all_of(steps: list[Step]) -> Image:

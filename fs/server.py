@@ -32,6 +32,7 @@ from fs.operations import LayerOperations
 from fs.session import mounted
 from fs.settings import FsSettings, read_settings
 from registry.client import RegistryClient
+from registry.keychain.secret_watch import SecretWatch
 
 _log = logging.getLogger(__name__)
 _STOP_SECONDS = 15.0
@@ -76,6 +77,7 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
     told = settings.read()
     async with (
         RegistryClient(told.registry) as client,
+        SecretWatch(client.kubernetes_secrets) as secret_watch,
         LayerTable(
             client,
             directories,
@@ -100,9 +102,11 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
             fresh = await trio.to_thread.run_sync(settings.read)
             set_level(fresh.log_level)
             client.use(fresh.registry)
+            secret_watch.use(fresh.registry.credentials)
             layers.use(fetching=fresh.fetching, filling=fresh.filling, caching=fresh.caching)
             _log.info("settings read again")
 
+        secret_watch.use(told.registry.credentials)
         # Before anybody is told that the server is ready: a signal that nobody takes would end it, with everything mounted.
         await nursery.start(_end_on_signal, ending)
         await nursery.start(_reload_on_signal, reload)

@@ -9,6 +9,7 @@
     │   │   └── UntrustedError   it could not prove who it is
     │   └── BadResponseError     it answered, but not what was asked
     ├── CredentialsError         a source of credentials cannot be used
+    │   └── ApiServerError       Kubernetes' API server does not tell its secrets
     ├── HostsError               how a registry is reached is configured wrongly
     ├── TlsFileError             a certificate or a key cannot be used
     ├── InvalidReferenceError    a name that is none
@@ -20,7 +21,7 @@
 hostile: it is cut and stripped of control characters before it is kept.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -210,7 +211,48 @@ class CredentialsError(ContentError):
         super().__init__(self.source, self.reason)
 
     def __str__(self) -> str:
-        return f"cannot take credentials from {self.source} ({self.reason}): repair or remove it"
+        return f"cannot take credentials from {self.source} ({self.reason}): {self.advice}"
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        return "repair or remove it"
+
+
+class ApiServerError(CredentialsError):
+    """Kubernetes' API server refuses to tell Secrets, or cannot be reached.
+
+    Attributes:
+        status: the HTTP status, or None when there was none.
+        unreachable: whether the network is to blame.
+    """
+
+    _ADVICE: ClassVar[Mapping[int | None, str]] = {
+        401: "give its kubeconfig valid credentials",
+        403: "let its user 'list' and 'watch' secrets in all namespaces, or set enable_keychain = false",
+    }
+
+    def __init__(
+        self,
+        server: str,
+        reason: str,
+        *,
+        status: int | None = None,
+        unreachable: bool = False,
+    ) -> None:
+        self.status = status
+        self.unreachable = unreachable
+        super().__init__(server, " ".join(_filled([str(status or ""), reason])))
+
+    def __str__(self) -> str:
+        return (
+            f"image pull secrets cannot be read from {self.source} ({self.reason}): {self.advice}"
+        )
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        return self._ADVICE.get(self.status, "look whether it is up, and what its log says")
 
 
 class HostsError(ContentError):

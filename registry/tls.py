@@ -14,13 +14,15 @@ class TlsFiles:
 
     Attributes:
         authorities: the certificates that are trusted besides the machine's own, in PEM.
-        certificate: the file with the certificate we show; of several, the first.
-        key: the file with its key.
+        certificate: the certificate we show, of several the first: a file, or its content in PEM.
+        key: its key, likewise.
+        trusts_machine: whether the machine's own authorities are trusted too.
     """
 
     authorities: bytes = field(default=b"", repr=False)
-    certificate: Path | None = None
-    key: Path | None = None
+    certificate: Path | bytes | None = field(default=None, repr=False)
+    key: Path | bytes | None = field(default=None, repr=False)
+    trusts_machine: bool = True
 
 
 def load_tls(connection: Connection) -> TlsFiles:

@@ -32,6 +32,7 @@ from registry.transfer import (
 _RECEIVE_BYTES: Final = 256 << 10
 _SEND_BYTES: Final = 1 << 20
 _KEEPALIVE_SECONDS: Final = 60
+_PROBE_SECONDS: Final = 30
 _MAX_IDLE_HANDLES: Final = 32
 _MAX_IDLE_ROUTES: Final = 64
 _SUPPRESS_CONNECT_HEADERS: Final = 265  # libcurl's CURLOPT_ of that name; pycurl has no name for it
@@ -51,6 +52,7 @@ class Route:
         tls: certificates.
         verify: whether the server must prove who it is.
         proxy: the URL of a proxy to go through; may hold a password.
+        connect_to: the host and port to go to, if others than those of the URL.
         connect_timeout_seconds: for names, TCP and TLS.
         silence_seconds: how long the connection may be silent.
     """
@@ -58,6 +60,7 @@ class Route:
     tls: TlsFiles = field(default_factory=TlsFiles)
     verify: bool = True
     proxy: str = field(default="", repr=False)
+    connect_to: str = ""
     connect_timeout_seconds: float = 10.0
     silence_seconds: float = 30.0
 
@@ -268,6 +271,12 @@ def _set_route(easy: pycurl.Curl, route: Route, machine: ssl.DefaultVerifyPaths)
     easy.setopt(pycurl.PROXY, route.proxy)  # an empty one: none, whatever the environment says
     easy.setopt(pycurl.NOPROXY, "")  # idem
     easy.setopt(_SUPPRESS_CONNECT_HEADERS, 1)
+    if route.connect_to:
+        easy.setopt(pycurl.CONNECT_TO, [f"::{route.connect_to}"])
+    # A peer that is gone without a word is noticed also by who waits for long, and knows that.
+    easy.setopt(pycurl.TCP_KEEPALIVE, 1)
+    easy.setopt(pycurl.TCP_KEEPIDLE, _PROBE_SECONDS)
+    easy.setopt(pycurl.TCP_KEEPINTVL, _PROBE_SECONDS)
     _set_tls(easy, route, machine)
 
 
@@ -280,13 +289,25 @@ def _set_tls(easy: pycurl.Curl, route: Route, machine: ssl.DefaultVerifyPaths) -
         (pycurl.PROXY_CAPATH, pycurl.PROXY_CAINFO),
     ):
         easy.unsetopt(file)
+        if not route.tls.trusts_machine:
+            easy.unsetopt(path)
+            continue
         if machine.capath:
             easy.setopt(path, machine.capath)
         if machine.cafile:
             easy.setopt(file, machine.cafile)
     if route.tls.authorities:
-        own = Path(machine.cafile).read_bytes() + b"\n" if machine.cafile else b""
+        with_own = machine.cafile and route.tls.trusts_machine
+        own = Path(machine.cafile).read_bytes() + b"\n" if with_own else b""
         easy.setopt(pycurl.CAINFO_BLOB, own + route.tls.authorities)
     if route.tls.certificate is not None:
-        easy.setopt(pycurl.SSLCERT, str(route.tls.certificate))
-        easy.setopt(pycurl.SSLKEY, str(route.tls.key))
+        _show(easy, pycurl.SSLCERT, pycurl.SSLCERT_BLOB, route.tls.certificate)
+        _show(easy, pycurl.SSLKEY, pycurl.SSLKEY_BLOB, route.tls.key)
+        easy.setopt(pycurl.KEYPASSWD, "")  # an encrypted key is an error, and nothing to ask for
+
+
+def _show(easy: pycurl.Curl, file: int, content: int, pem: Path | bytes | None) -> None:
+    if isinstance(pem, bytes):
+        easy.setopt(content, pem)
+    else:
+        easy.setopt(file, str(pem))

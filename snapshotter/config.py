@@ -9,7 +9,7 @@ from fs.filling import FillSettings
 from fs.log import LogLevel
 from fs.settings import Backend, FsSettings
 from registry.host_settings import HostSettings
-from registry.keychain.credential_settings import CredentialSettings
+from registry.keychain.credential_settings import CredentialSettings, KubernetesSettings
 from registry.keychain.login_table import parse_logins
 from registry.resolver_table import parse_mirrors, parse_paths
 from registry.settings import ClientSettings
@@ -241,7 +241,17 @@ def _credential_settings(file: ConfigFile) -> CredentialSettings:
         files=_paths(file, "registry.credential_files"),
         provider_config=Path(config) if config else None,
         provider_directory=Path(directory) if directory else None,
+        kubernetes=_kubernetes_settings(file),
     )
+
+
+def _kubernetes_settings(file: ConfigFile) -> KubernetesSettings | None:
+    if not file.get("kubeconfig_keychain.enable_keychain"):
+        return None
+    kubeconfig = file.get("kubeconfig_keychain.kubeconfig_path")
+    if kubeconfig and not Path(kubeconfig).is_absolute():
+        raise _error_in(file)("kubeconfig_keychain.kubeconfig_path", "must be an absolute path")
+    return KubernetesSettings(Path(kubeconfig) if kubeconfig else None)
 
 
 def _paths(file: ConfigFile, key: str) -> tuple[Path, ...]:

@@ -18,7 +18,6 @@ _TYPE_NAMES: Final[Mapping[type, str]] = {
 _KEPT_ON_DISK = "layers are kept on disk, compiled, and no memory grows with them"
 _ONE_COPY = "verified content is kept once, on disk"
 _IMMUTABLE = "layers never change: the kernel keeps what it knows of them"
-_PULLS = "secrets are not read from the API server: cri_keychain learns those that the kubelet pulls with"
 _CHUNKS = "requests follow the chunks of the layer, and grow with what is read"
 
 
@@ -91,8 +90,16 @@ _CRI: Final = (
         "/run/containerd/containerd.sock",
         "socket of the real image service, containerd's",
     ),
-    Key("kubeconfig_keychain.enable_keychain", default=False, idle=_PULLS),
-    Key("kubeconfig_keychain.kubeconfig_path", "", idle=_PULLS),
+    Key(
+        "kubeconfig_keychain.enable_keychain",
+        default=False,
+        meaning="read the image pull secrets of all namespaces from the API server, and watch them",
+    ),
+    Key(
+        "kubeconfig_keychain.kubeconfig_path",
+        "",
+        "kubeconfig that names the API server; $KUBECONFIG, ~/.kube/config or a pod's service account, if empty",
+    ),
     Key(
         "cri_keychain.listen_path",
         "",

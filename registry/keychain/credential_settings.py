@@ -7,6 +7,19 @@ from registry.keychain.docker_config import Login
 
 
 @dataclass(frozen=True, slots=True)
+class KubernetesSettings:
+    """Where image pull secrets are read, by whoever watches them.
+
+    Attributes:
+        kubeconfig: the file that names the API server; None: where kubectl looks, or the service account of our pod.
+        program_timeout_seconds: how long a program may take that is asked who we are.
+    """
+
+    kubeconfig: Path | None = None
+    program_timeout_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class CredentialSettings:
     """Sources of credentials.
 
@@ -17,6 +30,7 @@ class CredentialSettings:
         provider_config: the kubelet's ``CredentialProviderConfig``, if any.
         provider_directory: where the programs are that it names.
         program_timeout_seconds: how long a program may take that is asked for credentials.
+        kubernetes: where image pull secrets are read; None for nowhere.
     """
 
     logins: dict[str, Login] = field(default_factory=dict, repr=False)
@@ -25,3 +39,4 @@ class CredentialSettings:
     provider_config: Path | None = None
     provider_directory: Path | None = None
     program_timeout_seconds: float = 10.0
+    kubernetes: KubernetesSettings | None = None

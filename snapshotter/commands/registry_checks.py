@@ -1,5 +1,7 @@
 """Checks of everything between here and the registry of one image: its servers in order, credentials, manifest, ranges."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -12,8 +14,9 @@ from registry.client import RegistryClient
 from registry.endpoints import Capability, Endpoint
 from registry.errors import ContentError, HostsError, NotFoundError, RegistryError
 from registry.exchange import Knock
-from registry.host_lookup import FixedEndpoints
+from registry.host_lookup import EndpointSource, FixedEndpoints
 from registry.keychain.credentials import CredentialQuestion
+from registry.keychain.secret_watch import SecretWatch
 from registry.manifest import Descriptor, Index, Manifest, parse_manifest
 from registry.reference import Reference
 from registry.settings import ClientSettings
@@ -45,7 +48,7 @@ class _Diagnosis:
 
     async def run(self) -> None:
         registry = self._reference.host
-        async with RegistryClient(self._settings) as client:
+        async with self._client() as client:
             try:
                 known = await client.hosts.look_up(registry)
             except HostsError as error:
@@ -63,6 +66,16 @@ class _Diagnosis:
                 await self._check_endpoint(client, endpoint)
         self._check_laziness()
 
+    @asynccontextmanager
+    async def _client(self, hosts: EndpointSource | None = None) -> AsyncIterator[RegistryClient]:
+        """One that knows the image pull secrets too, as the daemon's does."""
+        async with (
+            RegistryClient(self._settings, hosts=hosts) as client,
+            SecretWatch(client.kubernetes_secrets) as watch,
+        ):
+            watch.use(self._settings.credentials)
+            yield client
+
     async def _check_endpoint(self, client: RegistryClient, endpoint: Endpoint) -> None:
         subject = endpoint.base_url
         try:
@@ -75,7 +88,7 @@ class _Diagnosis:
         if Capability.PULL not in endpoint.capabilities:
             self._report(Finding.note("manifest", "is not used for pulls", subject=subject))
             return
-        async with RegistryClient(self._settings, hosts=FixedEndpoints(endpoint)) as single:
+        async with self._client(FixedEndpoints(endpoint)) as single:
             manifest = await self._check_manifest(single, endpoint)
             if manifest is not None:
                 self._manifest = manifest
@@ -86,9 +99,8 @@ class _Diagnosis:
         reports = await trio.to_thread.run_sync(client.credentials.report, question)
         for problem in (problem for entry in reports for problem in entry.problems):
             what = f"{problem.source} is passed over: {problem.reason}"
-            advice = "repair or remove it"
             self._report(
-                Finding.problem("credentials", what, advice=advice, subject=endpoint.login)
+                Finding.problem("credentials", what, advice=problem.advice, subject=endpoint.login)
             )
         origins = [origin for entry in reports for origin in entry.origins]
         if origins:

@@ -8,7 +8,7 @@ from fs.filling import FillSettings
 from fs.log import LogLevel
 from fs.settings import Backend, FsSettings
 from registry.host_settings import HostSettings, MirrorSettings
-from registry.keychain.credential_settings import CredentialSettings
+from registry.keychain.credential_settings import CredentialSettings, KubernetesSettings
 from registry.keychain.docker_config import Login
 from registry.settings import ClientSettings
 from snapshotter.config import (
@@ -144,6 +144,18 @@ def test_sources_of_credentials_can_be_configured() -> None:
 def test_half_of_a_credential_provider_is_refused() -> None:
     with pytest.raises(ConfigError, match="credential_provider needs both"):
         fs_settings(said(credential_provider__config="/p.yaml"), LogLevel.INFO)
+
+
+def test_secrets_of_kubernetes_are_watched_where_it_is_said() -> None:
+    def settings(**values: object) -> KubernetesSettings | None:
+        file = said(**{f"kubeconfig_keychain__{key}": value for key, value in values.items()})
+        return fs_settings(file, LogLevel.INFO).registry.credentials.kubernetes
+
+    assert settings(kubeconfig_path="/k") is None
+    assert settings(enable_keychain=True) == KubernetesSettings()
+    assert settings(enable_keychain=True, kubeconfig_path="/k") == KubernetesSettings(Path("/k"))
+    with pytest.raises(ConfigError, match="kubeconfig_path must be an absolute path"):
+        settings(enable_keychain=True, kubeconfig_path="k")
 
 
 def test_two_sockets_are_never_the_same() -> None:

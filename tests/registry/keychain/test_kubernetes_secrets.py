@@ -1,5 +1,6 @@
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 from registry.errors import CredentialsError
 from registry.keychain.credentials import CredentialQuestion, Credentials
@@ -55,10 +56,41 @@ def test_a_broken_secret_is_told_and_passed_over():
 
 def test_secrets_come_and_go():
     secrets = KubernetesSecrets()
+    kind = SecretType.DOCKER_CONFIG_JSON
     names = [SecretName("a", str(number)) for number in range(3)]
     for name in names:
-        secrets.put(name, SecretType.DOCKER_CONFIG_JSON, _json(name.name))
-    secrets.forget(names[0])
-    secrets.forget(names[0])
-    secrets.keep_only(frozenset({names[0], names[2]}))
-    assert list(secrets.offers(_QUESTION)) == [Credentials("2", "secret")]
+        secrets.put(name, kind, _json(name.name))
+    secrets.forget(names[0], kind)
+    secrets.forget(names[0], kind)
+    secrets.put(names[1], SecretType.DOCKERCFG, json.dumps(_auths("1")).encode())
+    secrets.replace(kind, {names[2]: _json("2")})
+    assert list(secrets.offers(_QUESTION)) == [
+        Credentials("1", "secret"),
+        Credentials("2", "secret"),
+    ]
+    secrets.end()
+    assert not list(secrets.offers(_QUESTION))
+
+
+def test_what_is_known_is_offered_with_the_failure_to_know_more():
+    secrets = KubernetesSecrets()
+    kind, failure = SecretType.DOCKER_CONFIG_JSON, CredentialsError("the API server", "is away")
+    secrets.replace(kind, {SecretName("a", "a"): _json("user")})
+    secrets.fail(kind, failure)
+    assert list(secrets.offers(_QUESTION)) == [Credentials("user", "secret"), failure]
+    assert repr(secrets) == "<KubernetesSecrets 1, failing>"
+    secrets.recover(kind)
+    assert list(secrets.offers(_QUESTION)) == [Credentials("user", "secret")]
+
+
+def test_the_first_list_is_waited_for_but_not_for_ever():
+    secrets = KubernetesSecrets(first_list_seconds=20)
+    secrets.begin()
+    with ThreadPoolExecutor(1) as thread:
+        offers = thread.submit(lambda: list(secrets.offers(_QUESTION)))
+        secrets.replace(SecretType.DOCKER_CONFIG_JSON, {SecretName("a", "a"): _json("user")})
+        secrets.fail(SecretType.DOCKERCFG, CredentialsError("the API server", "is away"))
+        assert len(offers.result(timeout=20)) == 2
+    hurried = KubernetesSecrets(first_list_seconds=0)
+    hurried.begin()
+    assert not list(hurried.offers(_QUESTION))

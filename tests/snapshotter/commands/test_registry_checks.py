@@ -7,6 +7,7 @@ import pytest
 from estargz.toc import TOC_DIGEST_ANNOTATION
 from registry.digest import Digest
 from registry.host_settings import HostSettings
+from registry.keychain.credential_settings import CredentialSettings, KubernetesSettings
 from registry.manifest import (
     OCI_CONFIG,
     OCI_INDEX,
@@ -23,7 +24,9 @@ from registry.settings import ClientSettings
 from snapshotter.commands.doctor_checks import Finding, Outcome
 from snapshotter.commands.image_options import host_platform
 from snapshotter.commands.registry_checks import check_registry
+from tests.fakes.api_server import FakeApiServer
 from tests.fakes.registry import FakeRegistry, Fault
+from tests.registry.kubeconfigs import write_kubeconfig
 
 _NAME = "team/app"
 _LAYER = b"layer" * 1000
@@ -69,9 +72,19 @@ def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "config.json"
 
 
-def _diagnose(fake: FakeRegistry, directory: Path, name: str = f"{_NAME}:1") -> list[Finding]:
+def _diagnose(
+    fake: FakeRegistry,
+    directory: Path,
+    name: str = f"{_NAME}:1",
+    *,
+    credentials: CredentialSettings | None = None,
+) -> list[Finding]:
     findings: list[Finding] = []
-    settings = ClientSettings(hosts=HostSettings((directory,)), proxies=ProxySettings())
+    settings = ClientSettings(
+        hosts=HostSettings((directory,)),
+        proxies=ProxySettings(),
+        credentials=credentials or CredentialSettings(),
+    )
     check_registry(Reference.parse(f"{fake.host}/{name}"), settings, findings.append)
     assert all(finding.advice for finding in findings if finding.outcome is Outcome.PROBLEM)
     return findings
@@ -156,6 +169,25 @@ def test_who_knows_credentials_is_told_and_no_secret(fake, docker_config, tmp_pa
     reach = next(finding for finding in findings if finding.check == "reach")
     assert f"wants a token from http://{fake.host}/token" in reach.what
     assert "hunter2" not in repr(findings)
+
+
+def test_secrets_of_kubernetes_are_read_as_the_daemon_does(fake, docker_config, tmp_path):
+    fake.state.require_login = True
+    fake.state.users = {"user": "hunter2"}
+    login = {"auths": {fake.host: {"username": "user", "password": "hunter2"}}}
+    with FakeApiServer() as server:
+        server.put("team/pull", json.dumps(login).encode())
+        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server.url)
+        credentials = CredentialSettings(kubernetes=KubernetesSettings(kubeconfig))
+        findings = _diagnose(fake, tmp_path, credentials=credentials)
+        good = next(finding for finding in findings if finding.check == "credentials")
+        assert good.what == f"from secret team/pull, {fake.host}"
+        assert ("manifest", "ok") in _outcomes(findings)
+        server.refuse(403)
+        findings = _diagnose(fake, tmp_path, credentials=credentials)
+    problem = next(finding for finding in findings if finding.check == "credentials")
+    assert f"{server.url} is passed over: 403" in problem.what
+    assert "'list' and 'watch' secrets" in problem.advice
 
 
 def test_wrong_credentials_are_a_problem_of_the_manifest(fake, docker_config, tmp_path):

@@ -17,13 +17,14 @@ import trio
 from anyio.from_thread import BlockingPortal
 
 from estargz.errors import EstargzError
+from fs.durations import Operation
 from fs.ending import Ending
 from fs.errors import FsError
 from fs.layer_source import parse_source_message
 from fs.layer_trees import LayerTrees
 from fs.layers import LayerTable
 from fs.proto import control_pb2, control_pb2_grpc
-from fs.status_messages import cache_message, fetch_message, layer_message
+from fs.status_messages import cache_message, duration_message, fetch_message, layer_message
 from registry.digest import Digest
 from registry.errors import ContentError, HostsError, RegistryError
 from registry.keychain.credentials import Credentials, SecretKind
@@ -79,8 +80,10 @@ class ControlService(control_pb2_grpc.ControlServicer):
         """Makes a layer readable and says where."""
 
         async def attach() -> control_pb2.AttachResponse:
-            layer = await self._served.layers.attach(parse_source_message(request))
-            directory = await self._served.trees.show(layer)
+            source = parse_source_message(request)
+            with self._served.layers.durations.measured(Operation.MOUNT):
+                layer = await self._served.layers.attach(source)
+                directory = await self._served.trees.show(layer)
             return control_pb2.AttachResponse(directory=str(directory))
 
         return self._answer(context, attach)
@@ -128,6 +131,7 @@ class ControlService(control_pb2_grpc.ControlServicer):
             layers=[layer_message(s) for s in layers.statistics() if shown(s.layer)],
             cache=cache_message(layers.cache_statistics()),
             fetching=fetch_message(layers.fetch_statistics()),
+            durations=[duration_message(h) for h in layers.durations.statistics()],
         )
 
     def Stop(

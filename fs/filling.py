@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import trio
 
-from fs.demand_gate import DemandGate
+from fs.durations import Operation
 from fs.fetch_counters import Priority
 from fs.layer import Layer
+from fs.node_traffic import NodeTraffic
 
 _log = logging.getLogger(__name__)
 _MAX_FAILURES = 10
@@ -55,8 +56,9 @@ class FillSettings:
 class Filler:
     """Fills layers, as its settings say."""
 
-    def __init__(self, gate: DemandGate, settings: FillSettings) -> None:
-        self._gate = gate
+    def __init__(self, node: NodeTraffic, settings: FillSettings) -> None:
+        self._gate = node.gate
+        self._durations = node.durations
         self._settings = settings
         self._limiter = trio.CapacityLimiter(settings.layers_at_once)
 
@@ -82,7 +84,8 @@ class Filler:
         layer.prefetched.set()
         if self._settings.background:
             async with self._limiter:
-                await self._bring(layer, Priority.BACKGROUND, None)
+                with self._durations.measured(Operation.BACKGROUND):
+                    await self._bring(layer, Priority.BACKGROUND, None)
             if layer.store.is_complete:
                 _log.info("layer complete", extra={"fields": {"layer": str(layer.digest)}})
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import trio
 
 from estargz.verify import VerifiedChunk
+from fs.durations import Durations
 from fs.errors import ChunkUnavailableError
 from fs.fetch_counters import FetchStatistics
 from fs.fetching import Fetcher
@@ -48,7 +49,13 @@ class Layer:
     """An attached layer."""
 
     def __init__(
-        self, number: int, opened: OpenedLayer, *, fetcher: Fetcher, shared: SharedContent
+        self,
+        number: int,
+        opened: OpenedLayer,
+        *,
+        fetcher: Fetcher,
+        shared: SharedContent,
+        durations: Durations,
     ) -> None:
         self.number = number
         self.image = opened.image
@@ -57,6 +64,7 @@ class Layer:
         self.toc_digest = Digest.parse(opened.record.toc_digest)
         self.fetcher = fetcher
         self.shared = shared
+        self.durations = durations
         # In seconds since 1970, as it outlives the process: when it was last read, or attached.
         self.last_used = opened.last_used
         self.blob_bytes = opened.record.blob_bytes

@@ -17,6 +17,7 @@ from estargz.opening import (
     found_elsewhere,
     open_layer,
 )
+from fs.durations import Operation
 from fs.fetch_counters import FetchCounters, Priority
 from fs.link_estimate import LinkEstimate
 from fs.node_traffic import NodeTraffic
@@ -71,7 +72,10 @@ class LayerBlob:
             NotEstargzError, TocError: the blob has no TOC, or none that can be believed.
             RegistryError: the registry would not answer, or not in time.
         """
-        with trio.move_on_after(_OPENING_SECONDS):
+        with (
+            trio.move_on_after(_OPENING_SECONDS),
+            self._node.durations.measured(Operation.TOC_GET),
+        ):
             return await self._find_toc()
         raise UnreachableError(
             self.reference.repository_name.host,
@@ -149,6 +153,7 @@ class LayerBlob:
                 first_at = trio.current_time()
                 if self.counters.retries == retries:  # a pause between attempts tells nothing
                     self.link.saw_first_byte(first_at - begun)
+                    self._node.durations.observe(Operation.REQUEST, first_at - begun)
             else:
                 size += len(piece)
             self._bytes_received += len(piece)

@@ -17,6 +17,7 @@ from estargz.toc import parse_toc
 from fs.cache_usage import CacheUsage
 from fs.chunk_store import ChunkStore
 from fs.compiling import compile_layer
+from fs.durations import Operation
 from fs.errors import LayerStateError
 from fs.layer_blob import LayerBlob
 from fs.layer_directory import LayerDirectories, LayerRecord
@@ -122,7 +123,7 @@ class LayerOpener:
 
         def compile_unverified() -> LayerImage:
             found = layer.found
-            return _compile(unpack_toc(found), found.codec, payload_bytes=found.payload_bytes)
+            return self._compile(unpack_toc(found), found.codec, payload_bytes=found.payload_bytes)
 
         try:
             image = await trio.to_thread.run_sync(compile_unverified, limiter=self._ahead)
@@ -149,7 +150,7 @@ class LayerOpener:
 
         def compile_and_keep() -> tuple[LayerImage, ChunkStore]:
             raw_toc = extract_toc(found, expected=toc_digest)
-            compiled = layer.image or _compile_as_recorded(raw_toc, record)
+            compiled = layer.image or self._compile_as_recorded(raw_toc, record)
             self._directories.save(blob.digest, record, raw_toc, compiled)
             # Mapped anew: what is only in files can be dropped from memory.
             image = self._directories.map_image(blob.digest, record)
@@ -202,17 +203,17 @@ class LayerOpener:
         return image, self._open_store(digest, image)
 
     def _compile_again(self, digest: Digest, record: LayerRecord, raw_toc: bytes) -> LayerImage:
-        self._directories.replace_image(digest, record, _compile_as_recorded(raw_toc, record))
+        self._directories.replace_image(digest, record, self._compile_as_recorded(raw_toc, record))
         return self._directories.map_image(digest, record)
 
     def _open_store(self, digest: Digest, image: LayerImage) -> ChunkStore:
         directory = self._directories.path(digest)
         return ChunkStore(directory, image.chunks, data_bytes=image.data_bytes, usage=self._usage)
 
+    def _compile_as_recorded(self, raw_toc: bytes, record: LayerRecord) -> LayerImage:
+        return self._compile(raw_toc, record.codec, payload_bytes=record.payload_bytes)
 
-def _compile_as_recorded(raw_toc: bytes, record: LayerRecord) -> LayerImage:
-    return _compile(raw_toc, record.codec, payload_bytes=record.payload_bytes)
-
-
-def _compile(raw_toc: bytes, codec: Codec, *, payload_bytes: int) -> LayerImage:
-    return compile_layer(parse_toc(raw_toc), payload_bytes=payload_bytes, codec=codec)
+    def _compile(self, raw_toc: bytes, codec: Codec, *, payload_bytes: int) -> LayerImage:
+        with self._node.durations.measured(Operation.TOC_PARSE):
+            toc = parse_toc(raw_toc)
+        return compile_layer(toc, payload_bytes=payload_bytes, codec=codec)

@@ -13,6 +13,7 @@ from estargz.errors import DigestMismatchError, EstargzError
 from fs.cache import Cache
 from fs.cache_usage import CacheSettings, CacheStatistics
 from fs.checkpoints import save_all, save_regularly
+from fs.durations import Durations, Operation
 from fs.errors import StaleLayerError
 from fs.fetch_counters import FetchStatistics
 from fs.fetching import Fetcher
@@ -54,7 +55,7 @@ class LayerTable:
         self._opener = LayerOpener(client, directories, self._node, self.cache.usage)
         self._directories = directories
         self._fetching = fetching or FetchSettings()
-        self._filler = Filler(self._node.gate, filling or FillSettings())
+        self._filler = Filler(self._node, filling or FillSettings())
         self._by_digest: dict[Digest, Layer] = {}
         self._by_number: dict[int, Layer] = {}
         self._found_ahead: dict[Digest, FoundLayer] = {}
@@ -67,6 +68,11 @@ class LayerTable:
 
     def __repr__(self) -> str:
         return f"<LayerTable {len(self._by_digest)} layers>"
+
+    @property
+    def durations(self) -> Durations:
+        """How long operations take, of all layers."""
+        return self._node.durations
 
     async def __aenter__(self) -> Self:
         self._nursery = await self._nursery_manager.__aenter__()
@@ -97,7 +103,7 @@ class LayerTable:
         """
         self.cache.use(caching)
         self._fetching = fetching
-        self._filler = Filler(self._node.gate, filling)
+        self._filler = Filler(self._node, filling)
 
     async def attach(self, source: LayerSource) -> Layer:
         """Makes a layer readable; at once and without a request if it was attached before.
@@ -131,7 +137,8 @@ class LayerTable:
     async def wait_prefetched(self, digests: Iterable[Digest]) -> None:
         """Returns when a container may start on these layers; those that are not attached do not count."""
         known = (self._by_digest.get(digest) for digest in digests)
-        await self._filler.wait_prefetched([layer for layer in known if layer is not None])
+        with self.durations.measured(Operation.PREFETCHES):
+            await self._filler.wait_prefetched([layer for layer in known if layer is not None])
 
     async def find(self, name: bytes) -> Layer:
         """The layer whose directory has that name; one that is only on disk is attached.
@@ -262,6 +269,7 @@ class LayerTable:
             opened,
             fetcher=Fetcher(self._nursery, blob, image, store, self._node, self._fetching),
             shared=SharedContent(image.chunks, store, donors),
+            durations=self.durations,
         )
         store.join_cache()
         self._next_number += 1

@@ -13,6 +13,7 @@ import itertools
 import logging
 import os
 import stat
+import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -21,6 +22,7 @@ import pyfuse3
 import trio
 from pyfuse3 import FileHandleT, FileNameT, FlagT, InodeT, XAttrNameT
 
+from fs.durations import Operation
 from fs.errors import (
     NoSuchEntryError,
     NoSuchXattrError,
@@ -151,10 +153,12 @@ class LayerOperations(pyfuse3.Operations):
     @_guarded
     async def readdir(self, fh: FileHandleT, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """Names and attributes together, from the position where the last call stopped."""
+        begin = time.perf_counter()
         listing = self._listing(InodeT(fh), start_id)
         for position, (name, entry) in enumerate(listing, start=start_id + 1):
             if not pyfuse3.readdir_reply(token, FileNameT(name), entry, position):
                 break
+        self._layers.durations.observe(Operation.READDIR, time.perf_counter() - begin)
 
     @_guarded
     async def releasedir(self, fh: FileHandleT) -> None:
@@ -182,11 +186,13 @@ class LayerOperations(pyfuse3.Operations):
         state = self._state_contents.get(fh)
         if state is not None:
             return state[off : off + size]
+        begin = time.perf_counter()
         layer, index = self._resolve(InodeT(fh))
         content = layer.read_at_once(index, offset=off, size=size)
         if content is None:
             with trio.fail_after(self._settings.deadline_seconds):
                 content = await layer.read(index, offset=off, size=size)
+        layer.durations.observe(Operation.READ, time.perf_counter() - begin)
         return content
 
     @_guarded

@@ -1,6 +1,7 @@
 """Statistics as messages of the control socket (``fs/proto/control.proto``)."""
 
 from fs.cache_usage import CacheStatistics
+from fs.durations import Histogram
 from fs.fetch_counters import FetchStatistics, Transfer
 from fs.layer import LayerStatistics
 from fs.proto import control_pb2
@@ -48,6 +49,13 @@ def fetch_message(statistics: FetchStatistics) -> control_pb2.FetchStatus:
         waits=statistics.waits,
         retries=statistics.retries,
         verify_failures=statistics.verify_failures,
+    )
+
+
+def duration_message(histogram: Histogram) -> control_pb2.DurationHistogram:
+    """How long one operation takes."""
+    return control_pb2.DurationHistogram(
+        operation=histogram.operation.value, counts=histogram.counts, seconds=histogram.seconds
     )
 
 

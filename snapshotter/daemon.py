@@ -24,7 +24,6 @@ from snapshotter.fs_process import FsProcess, FsProcessSettings
 from snapshotter.fs_watch import kept_running
 from snapshotter.grpc_server import serving_alone, serving_containerd
 from snapshotter.lazy_layers import LazyLayers
-from snapshotter.measured_layers import MeasuredLayerServer
 from snapshotter.metrics import DaemonMetrics
 from snapshotter.notify import notify, notify_reloading
 from snapshotter.overlay_probe import check_overlay
@@ -97,7 +96,7 @@ def _serve_all(settings: ServeSettings, fs_process: FsProcess, stack: ExitStack)
     watcher = stack.enter_context(FsClient(settings.fs_socket, lambda: False))
     metrics = DaemonMetrics(watcher.status, verdicts.counts)
     directories = SnapshotDirectories(settings.snapshotter_root)
-    layers = LazyLayers(records, directories, MeasuredLayerServer(client, metrics.observe_mount))
+    layers = LazyLayers(records, directories, client)
     snapshots = Snapshots(records, directories, layers, verdicts)
     snapshots.repair()
     image_services = []

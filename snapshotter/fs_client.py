@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from fs.cache_usage import CacheStatistics
+from fs.durations import Histogram, Operation
 from fs.fetch_counters import FetchStatistics, Transfer
 from fs.filling import MAX_WAIT_SECONDS
 from fs.layer_source import LayerSource
@@ -30,6 +31,9 @@ _CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.max_receive_message_length", 64 << 20),
 )
+
+# A server of another version may measure others.
+_OPERATIONS = {operation.value for operation in Operation}
 
 T = TypeVar("T")
 
@@ -125,6 +129,11 @@ class FsClient:
             layers={layer.layer_digest: layer for layer in layers},
             fetching=_fetching(response.fetching),
             cache=_cache(response.cache) if response.HasField("cache") else None,
+            durations=[
+                Histogram(Operation(message.operation), tuple(message.counts), message.seconds)
+                for message in response.durations
+                if message.operation in _OPERATIONS
+            ],
         )
 
     def pass_credentials(self, pulled: PulledCredentials) -> None:

@@ -1,11 +1,12 @@
 """What the snapshotter asks of whoever serves layers: the fs server, or a fake in tests."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from fs.cache_usage import CacheStatistics
+from fs.durations import Histogram
 from fs.fetch_counters import FetchStatistics
 from fs.layer_source import LayerSource
 from registry.digest import Digest
@@ -48,12 +49,14 @@ class FsStatus:
         layers: What is attached.
         fetching: What fetching cost since it started, of layers that are gone, too.
         cache: What all content takes on disk.
+        durations: How long its operations take.
     """
 
     version: str = ""
     layers: Mapping[Digest, ServedLayer] = field(default_factory=dict)
     fetching: FetchStatistics = field(default_factory=FetchStatistics)
     cache: CacheStatistics | None = None
+    durations: Sequence[Histogram] = ()
 
 
 class LayerServer(Protocol):

@@ -5,7 +5,7 @@ tell begins with ``pyestargz_``. The number of series is bounded by the number o
 their layer, and no histogram is kept per layer (its label ``layer`` is empty).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -14,16 +14,22 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 
+import fs.durations
 from fs.cache_usage import CacheStatistics
+from fs.durations import Unit
 from fs.fetch_counters import FetchStatistics
 from snapshotter.errors import FsServerError
 from snapshotter.layer_server import FsStatus, ServedLayer
 from snapshotter.verdicts import Verdict
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_MILLISECONDS = tuple(2**power for power in range(15))  # 1 … 16384, as dashboards expect
 _SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0)
 
 Status = Callable[[], FsStatus]
@@ -43,13 +49,6 @@ class DaemonMetrics:
         GCCollector(registry=self._registry)
         self._registry.register(_FsServer(status))
         self._registry.register(_Verdicts(verdicts))
-        self._mounts = Histogram(
-            "stargz_fs_operation_duration_milliseconds",
-            "Time of operations; the label layer is always empty.",
-            ("operation_type", "layer"),
-            buckets=_MILLISECONDS,
-            registry=self._registry,
-        )
         self._calls = Histogram(
             "pyestargz_call_duration_seconds",
             "Time of containerd's calls.",
@@ -57,10 +56,6 @@ class DaemonMetrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
-
-    def observe_mount(self, seconds: float) -> None:
-        """A layer was mounted."""
-        self._mounts.labels(operation_type="mount", layer="").observe(seconds * 1000)
 
     def observe_call(self, method: str, code: str, seconds: float) -> None:
         """A call of containerd was answered; the code is that of gRPC."""
@@ -101,6 +96,8 @@ class _FsServer:
         yield GaugeMetricFamily("pyestargz_fs_server_up", _UP, value=1)
         yield GaugeMetricFamily("pyestargz_layers", "Layers mounted.", value=len(status.layers))
         yield from _fetching(status.fetching)
+        for unit in Unit:
+            yield _durations(unit, status.durations)
         if status.cache is not None:
             yield from _cache(status.cache)
         for name, meaning, read in _PER_LAYER:
@@ -142,6 +139,20 @@ def _as_dashboards_expect(fetching: FetchStatistics) -> Iterator[Metric]:
     served = GaugeMetricFamily("stargz_fs_bytes_served", "Bytes.", labels=labels)
     served.add_metric(("on_demand_bytes_fetched", ""), fetching.demand.bytes_received)
     yield from (count, served)
+
+
+def _durations(unit: Unit, histograms: Sequence[fs.durations.Histogram]) -> Metric:
+    family = HistogramMetricFamily(
+        f"stargz_fs_operation_duration_{unit.name.lower()}",
+        "Time of the fs server's operations; the label layer is always empty.",
+        labels=("operation_type", "layer"),
+    )
+    for histogram in histograms:
+        if histogram.operation.unit is unit:
+            labels = (histogram.operation.value, "")
+            total = histogram.seconds * unit.value
+            family.add_metric(labels, buckets=list(histogram.cumulative()), sum_value=total)
+    return family
 
 
 def _cache(cache: CacheStatistics) -> Iterator[Metric]:

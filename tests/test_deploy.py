@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fs.cache_usage import CacheStatistics
+from fs.durations import Durations
 from registry.digest import Digest
 from snapshotter.commands.containerd_checks import containerd_findings
 from snapshotter.commands.doctor_checks import Outcome
@@ -60,9 +61,9 @@ def test_the_dashboard_draws_what_is_exposed() -> None:
     cache = CacheStatistics(
         used_bytes=0, limit_bytes=0, evicted_bytes=0, unkept_writes=0, shared_bytes=0, disk_error=""
     )
-    status = FsStatus(layers={digest: ServedLayer(digest, 0)}, cache=cache)
+    durations = Durations().statistics()
+    status = FsStatus(layers={digest: ServedLayer(digest, 0)}, cache=cache, durations=durations)
     metrics = DaemonMetrics(lambda: status, lambda: dict.fromkeys(Verdict, 0))
-    metrics.observe_mount(0)
     metrics.observe_call("Prepare", "OK", 0)
     exposed = set(re.findall(r"^(\w+)[{ ]", metrics.expose().decode(), flags=re.MULTILINE))
     dashboard = json.loads((DEPLOY / "grafana-dashboard.json").read_text())

@@ -13,6 +13,7 @@ import logging
 import os
 import select
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -20,6 +21,7 @@ from typing import Self
 
 import trio
 
+from fs.durations import Operation
 from fs.erofs import data_space
 from fs.erofs.data_directory import DataDirectory, DataFile, Read, node_of
 from fs.erofs.fuse_protocol import (
@@ -188,20 +190,22 @@ class DataServer:
                     self._write(answer)
 
     def _read(self, read: Read) -> None:
+        begin = time.perf_counter()
         layer = self._layers.get(read.node)
         content = None if layer is None else data_space.read_present(layer, read.range)
-        if content is None:
-            self._token.run_sync_soon(self._start, read)
+        if layer is None or content is None:
+            self._token.run_sync_soon(self._start, read, begin)
         else:
             self._write(dump_answer(read.unique, len(content)), content)
+            layer.durations.observe(Operation.READ, time.perf_counter() - begin)
 
     # In the loop
 
-    def _start(self, read: Read) -> None:
+    def _start(self, read: Read, begin: float) -> None:
         if not self._stopping:
-            self._nursery.start_soon(self._fetch_and_answer, read)
+            self._nursery.start_soon(self._fetch_and_answer, read, begin)
 
-    async def _fetch_and_answer(self, read: Read) -> None:
+    async def _fetch_and_answer(self, read: Read, begin: float) -> None:
         with trio.CancelScope() as interrupted:
             self._waiting[read.unique] = interrupted
             try:
@@ -212,6 +216,7 @@ class DataServer:
                 self._write(dump_error(read.unique, _errno_of(error, read)))
             else:
                 self._write(dump_answer(read.unique, len(content)), content)
+                layer.durations.observe(Operation.READ, time.perf_counter() - begin)
             finally:
                 del self._waiting[read.unique]
         if interrupted.cancelled_caught:

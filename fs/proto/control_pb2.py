@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66s/proto/control.proto\x12\x0fpyestargz.fs.v1\"\x90\x01\n\rAttachRequest\x12\x11\n\treference\x18\x01 \x01(\t\x12\x14\n\x0clayer_digest\x18\x02 \x01(\t\x12\x12\n\ntoc_digest\x18\x03 \x01(\t\x12\x12\n\nneighbours\x18\x04 \x03(\t\x12\x1b\n\x0eprefetch_bytes\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\x11\n\x0f_prefetch_bytes\"#\n\x0e\x41ttachResponse\x12\x11\n\tdirectory\x18\x01 \x01(\t\"%\n\rDetachRequest\x12\x14\n\x0clayer_digest\x18\x01 \x01(\t\"\x10\n\x0e\x44\x65tachResponse\"?\n\x0c\x43heckRequest\x12\x15\n\rlayer_digests\x18\x01 \x03(\t\x12\x18\n\x10starts_container\x18\x02 \x01(\x08\" \n\rCheckResponse\x12\x0f\n\x07missing\x18\x01 \x03(\t\"\x0f\n\rStatusRequest\"\xc0\x01\n\x0eStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x12\n\nmountpoint\x18\x02 \x01(\t\x12,\n\x06layers\x18\x03 \x03(\x0b\x32\x1c.pyestargz.fs.v1.LayerStatus\x12+\n\x05\x63\x61\x63he\x18\x04 \x01(\x0b\x32\x1c.pyestargz.fs.v1.CacheStatus\x12.\n\x08\x66\x65tching\x18\x05 \x01(\x0b\x32\x1c.pyestargz.fs.v1.FetchStatus\"\x8e\x01\n\x0b\x43\x61\x63heStatus\x12\x12\n\nused_bytes\x18\x01 \x01(\x03\x12\x13\n\x0blimit_bytes\x18\x02 \x01(\x03\x12\x15\n\revicted_bytes\x18\x03 \x01(\x03\x12\x14\n\x0cshared_bytes\x18\x04 \x01(\x03\x12\x15\n\runkept_writes\x18\x05 \x01(\x03\x12\x12\n\ndisk_error\x18\x06 \x01(\t\"\xdb\x01\n\x0b\x46\x65tchStatus\x12)\n\x06\x64\x65mand\x18\x01 \x01(\x0b\x32\x19.pyestargz.fs.v1.Transfer\x12+\n\x08prefetch\x18\x02 \x01(\x0b\x32\x19.pyestargz.fs.v1.Transfer\x12-\n\nbackground\x18\x03 \x01(\x0b\x32\x19.pyestargz.fs.v1.Transfer\x12\x0c\n\x04hits\x18\x04 \x01(\x03\x12\r\n\x05waits\x18\x05 \x01(\x03\x12\x0f\n\x07retries\x18\x06 \x01(\x03\x12\x17\n\x0fverify_failures\x18\x07 \x01(\x03\"+\n\x08Transfer\x12\x10\n\x08requests\x18\x01 \x01(\x03\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\"\xd1\x02\n\x0bLayerStatus\x12\x14\n\x0clayer_digest\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12\x12\n\nblob_bytes\x18\x03 \x01(\x03\x12\x15\n\rfetched_bytes\x18\x04 \x01(\x03\x12\x15\n\rcontent_bytes\x18\x05 \x01(\x03\x12\x15\n\rpresent_bytes\x18\x06 \x01(\x03\x12\x10\n\x08requests\x18\x07 \x01(\x03\x12\x17\n\x0fverify_failures\x18\x08 \x01(\x03\x12\x12\n\nlast_error\x18\t \x01(\t\x12\x14\n\x0clanded_bytes\x18\n \x01(\x03\x12\x12\n\ndisk_bytes\x18\x0b \x01(\x03\x12\x14\n\x0cshared_bytes\x18\x0c \x01(\x03\x12.\n\x08\x66\x65tching\x18\r \x01(\x0b\x32\x1c.pyestargz.fs.v1.FetchStatus\x12\x11\n\tlast_used\x18\x0e \x01(\x01\"\r\n\x0bStopRequest\"\x0e\n\x0cStopResponse\"\x0f\n\rReloadRequest\"\x10\n\x0eReloadResponse\"\xc7\x01\n\x16PassCredentialsRequest\x12\x11\n\treference\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\t\x12:\n\x04kind\x18\x04 \x01(\x0e\x32,.pyestargz.fs.v1.PassCredentialsRequest.Kind\"<\n\x04Kind\x12\x0c\n\x08PASSWORD\x10\x00\x12\x12\n\x0eIDENTITY_TOKEN\x10\x01\x12\x12\n\x0eREGISTRY_TOKEN\x10\x02\"\x19\n\x17PassCredentialsResponse2\xa8\x04\n\x07\x43ontrol\x12I\n\x06\x41ttach\x12\x1e.pyestargz.fs.v1.AttachRequest\x1a\x1f.pyestargz.fs.v1.AttachResponse\x12I\n\x06\x44\x65tach\x12\x1e.pyestargz.fs.v1.DetachRequest\x1a\x1f.pyestargz.fs.v1.DetachResponse\x12\x46\n\x05\x43heck\x12\x1d.pyestargz.fs.v1.CheckRequest\x1a\x1e.pyestargz.fs.v1.CheckResponse\x12I\n\x06Status\x12\x1e.pyestargz.fs.v1.StatusRequest\x1a\x1f.pyestargz.fs.v1.StatusResponse\x12I\n\x06Reload\x12\x1e.pyestargz.fs.v1.ReloadRequest\x1a\x1f.pyestargz.fs.v1.ReloadResponse\x12\x64\n\x0fPassCredentials\x12\'.pyestargz.fs.v1.PassCredentialsRequest\x1a(.pyestargz.fs.v1.PassCredentialsResponse\x12\x43\n\x04Stop\x12\x1c.pyestargz.fs.v1.StopRequest\x1a\x1d.pyestargz.fs.v1.StopResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66s/proto/control.proto\x12\x0fpyestargz.fs.v1\"\x90\x01\n\rAttachRequest\x12\x11\n\treference\x18\x01 \x01(\t\x12\x14\n\x0clayer_digest\x18\x02 \x01(\t\x12\x12\n\ntoc_digest\x18\x03 \x01(\t\x12\x12\n\nneighbours\x18\x04 \x03(\t\x12\x1b\n\x0eprefetch_bytes\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\x11\n\x0f_prefetch_bytes\"#\n\x0e\x41ttachResponse\x12\x11\n\tdirectory\x18\x01 \x01(\t\"%\n\rDetachRequest\x12\x14\n\x0clayer_digest\x18\x01 \x01(\t\"\x10\n\x0e\x44\x65tachResponse\"?\n\x0c\x43heckRequest\x12\x15\n\rlayer_digests\x18\x01 \x03(\t\x12\x18\n\x10starts_container\x18\x02 \x01(\x08\" \n\rCheckResponse\x12\x0f\n\x07missing\x18\x01 \x03(\t\"\x0f\n\rStatusRequest\"\xf7\x01\n\x0eStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x12\n\nmountpoint\x18\x02 \x01(\t\x12,\n\x06layers\x18\x03 \x03(\x0b\x32\x1c.pyestargz.fs.v1.LayerStatus\x12+\n\x05\x63\x61\x63he\x18\x04 \x01(\x0b\x32\x1c.pyestargz.fs.v1.CacheStatus\x12.\n\x08\x66\x65tching\x18\x05 \x01(\x0b\x32\x1c.pyestargz.fs.v1.FetchStatus\x12\x35\n\tdurations\x18\x06 \x03(\x0b\x32\".pyestargz.fs.v1.DurationHistogram\"G\n\x11\x44urationHistogram\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x0e\n\x06\x63ounts\x18\x02 \x03(\x03\x12\x0f\n\x07seconds\x18\x03 \x01(\x01\"\x8e\x01\n\x0b\x43\x61\x63heStatus\x12\x12\n\nused_bytes\x18\x01 \x01(\x03\x12\x13\n\x0blimit_bytes\x18\x02 \x01(\x03\x12\x15\n\revicted_bytes\x18\x03 \x01(\x03\x12\x14\n\x0cshared_bytes\x18\x04 \x01(\x03\x12\x15\n\runkept_writes\x18\x05 \x01(\x03\x12\x12\n\ndisk_error\x18\x06 \x01(\t\"\xdb\x01\n\x0b\x46\x65tchStatus\x12)\n\x06\x64\x65mand\x18\x01 \x01(\x0b\x32\x19.pyestargz.fs.v1.Transfer\x12+\n\x08prefetch\x18\x02 \x01(\x0b\x32\x19.pyestargz.fs.v1.Transfer\x12-\n\nbackground\x18\x03 \x01(\x0b\x32\x19.pyestargz.fs.v1.Transfer\x12\x0c\n\x04hits\x18\x04 \x01(\x03\x12\r\n\x05waits\x18\x05 \x01(\x03\x12\x0f\n\x07retries\x18\x06 \x01(\x03\x12\x17\n\x0fverify_failures\x18\x07 \x01(\x03\"+\n\x08Transfer\x12\x10\n\x08requests\x18\x01 \x01(\x03\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\"\xd1\x02\n\x0bLayerStatus\x12\x14\n\x0clayer_digest\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12\x12\n\nblob_bytes\x18\x03 \x01(\x03\x12\x15\n\rfetched_bytes\x18\x04 \x01(\x03\x12\x15\n\rcontent_bytes\x18\x05 \x01(\x03\x12\x15\n\rpresent_bytes\x18\x06 \x01(\x03\x12\x10\n\x08requests\x18\x07 \x01(\x03\x12\x17\n\x0fverify_failures\x18\x08 \x01(\x03\x12\x12\n\nlast_error\x18\t \x01(\t\x12\x14\n\x0clanded_bytes\x18\n \x01(\x03\x12\x12\n\ndisk_bytes\x18\x0b \x01(\x03\x12\x14\n\x0cshared_bytes\x18\x0c \x01(\x03\x12.\n\x08\x66\x65tching\x18\r \x01(\x0b\x32\x1c.pyestargz.fs.v1.FetchStatus\x12\x11\n\tlast_used\x18\x0e \x01(\x01\"\r\n\x0bStopRequest\"\x0e\n\x0cStopResponse\"\x0f\n\rReloadRequest\"\x10\n\x0eReloadResponse\"\xc7\x01\n\x16PassCredentialsRequest\x12\x11\n\treference\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\t\x12:\n\x04kind\x18\x04 \x01(\x0e\x32,.pyestargz.fs.v1.PassCredentialsRequest.Kind\"<\n\x04Kind\x12\x0c\n\x08PASSWORD\x10\x00\x12\x12\n\x0eIDENTITY_TOKEN\x10\x01\x12\x12\n\x0eREGISTRY_TOKEN\x10\x02\"\x19\n\x17PassCredentialsResponse2\xa8\x04\n\x07\x43ontrol\x12I\n\x06\x41ttach\x12\x1e.pyestargz.fs.v1.AttachRequest\x1a\x1f.pyestargz.fs.v1.AttachResponse\x12I\n\x06\x44\x65tach\x12\x1e.pyestargz.fs.v1.DetachRequest\x1a\x1f.pyestargz.fs.v1.DetachResponse\x12\x46\n\x05\x43heck\x12\x1d.pyestargz.fs.v1.CheckRequest\x1a\x1e.pyestargz.fs.v1.CheckResponse\x12I\n\x06Status\x12\x1e.pyestargz.fs.v1.StatusRequest\x1a\x1f.pyestargz.fs.v1.StatusResponse\x12I\n\x06Reload\x12\x1e.pyestargz.fs.v1.ReloadRequest\x1a\x1f.pyestargz.fs.v1.ReloadResponse\x12\x64\n\x0fPassCredentials\x12\'.pyestargz.fs.v1.PassCredentialsRequest\x1a(.pyestargz.fs.v1.PassCredentialsResponse\x12\x43\n\x04Stop\x12\x1c.pyestargz.fs.v1.StopRequest\x1a\x1d.pyestargz.fs.v1.StopResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,29 +46,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATUSREQUEST']._serialized_start=383
   _globals['_STATUSREQUEST']._serialized_end=398
   _globals['_STATUSRESPONSE']._serialized_start=401
-  _globals['_STATUSRESPONSE']._serialized_end=593
-  _globals['_CACHESTATUS']._serialized_start=596
-  _globals['_CACHESTATUS']._serialized_end=738
-  _globals['_FETCHSTATUS']._serialized_start=741
-  _globals['_FETCHSTATUS']._serialized_end=960
-  _globals['_TRANSFER']._serialized_start=962
-  _globals['_TRANSFER']._serialized_end=1005
-  _globals['_LAYERSTATUS']._serialized_start=1008
-  _globals['_LAYERSTATUS']._serialized_end=1345
-  _globals['_STOPREQUEST']._serialized_start=1347
-  _globals['_STOPREQUEST']._serialized_end=1360
-  _globals['_STOPRESPONSE']._serialized_start=1362
-  _globals['_STOPRESPONSE']._serialized_end=1376
-  _globals['_RELOADREQUEST']._serialized_start=1378
-  _globals['_RELOADREQUEST']._serialized_end=1393
-  _globals['_RELOADRESPONSE']._serialized_start=1395
-  _globals['_RELOADRESPONSE']._serialized_end=1411
-  _globals['_PASSCREDENTIALSREQUEST']._serialized_start=1414
-  _globals['_PASSCREDENTIALSREQUEST']._serialized_end=1613
-  _globals['_PASSCREDENTIALSREQUEST_KIND']._serialized_start=1553
-  _globals['_PASSCREDENTIALSREQUEST_KIND']._serialized_end=1613
-  _globals['_PASSCREDENTIALSRESPONSE']._serialized_start=1615
-  _globals['_PASSCREDENTIALSRESPONSE']._serialized_end=1640
-  _globals['_CONTROL']._serialized_start=1643
-  _globals['_CONTROL']._serialized_end=2195
+  _globals['_STATUSRESPONSE']._serialized_end=648
+  _globals['_DURATIONHISTOGRAM']._serialized_start=650
+  _globals['_DURATIONHISTOGRAM']._serialized_end=721
+  _globals['_CACHESTATUS']._serialized_start=724
+  _globals['_CACHESTATUS']._serialized_end=866
+  _globals['_FETCHSTATUS']._serialized_start=869
+  _globals['_FETCHSTATUS']._serialized_end=1088
+  _globals['_TRANSFER']._serialized_start=1090
+  _globals['_TRANSFER']._serialized_end=1133
+  _globals['_LAYERSTATUS']._serialized_start=1136
+  _globals['_LAYERSTATUS']._serialized_end=1473
+  _globals['_STOPREQUEST']._serialized_start=1475
+  _globals['_STOPREQUEST']._serialized_end=1488
+  _globals['_STOPRESPONSE']._serialized_start=1490
+  _globals['_STOPRESPONSE']._serialized_end=1504
+  _globals['_RELOADREQUEST']._serialized_start=1506
+  _globals['_RELOADREQUEST']._serialized_end=1521
+  _globals['_RELOADRESPONSE']._serialized_start=1523
+  _globals['_RELOADRESPONSE']._serialized_end=1539
+  _globals['_PASSCREDENTIALSREQUEST']._serialized_start=1542
+  _globals['_PASSCREDENTIALSREQUEST']._serialized_end=1741
+  _globals['_PASSCREDENTIALSREQUEST_KIND']._serialized_start=1681
+  _globals['_PASSCREDENTIALSREQUEST_KIND']._serialized_end=1741
+  _globals['_PASSCREDENTIALSRESPONSE']._serialized_start=1743
+  _globals['_PASSCREDENTIALSRESPONSE']._serialized_end=1768
+  _globals['_CONTROL']._serialized_start=1771
+  _globals['_CONTROL']._serialized_end=2323
 # @@protoc_insertion_point(module_scope)

@@ -56,18 +56,30 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("version", "mountpoint", "layers", "cache", "fetching")
+    __slots__ = ("version", "mountpoint", "layers", "cache", "fetching", "durations")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     MOUNTPOINT_FIELD_NUMBER: _ClassVar[int]
     LAYERS_FIELD_NUMBER: _ClassVar[int]
     CACHE_FIELD_NUMBER: _ClassVar[int]
     FETCHING_FIELD_NUMBER: _ClassVar[int]
+    DURATIONS_FIELD_NUMBER: _ClassVar[int]
     version: str
     mountpoint: str
     layers: _containers.RepeatedCompositeFieldContainer[LayerStatus]
     cache: CacheStatus
     fetching: FetchStatus
-    def __init__(self, version: _Optional[str] = ..., mountpoint: _Optional[str] = ..., layers: _Optional[_Iterable[_Union[LayerStatus, _Mapping]]] = ..., cache: _Optional[_Union[CacheStatus, _Mapping]] = ..., fetching: _Optional[_Union[FetchStatus, _Mapping]] = ...) -> None: ...
+    durations: _containers.RepeatedCompositeFieldContainer[DurationHistogram]
+    def __init__(self, version: _Optional[str] = ..., mountpoint: _Optional[str] = ..., layers: _Optional[_Iterable[_Union[LayerStatus, _Mapping]]] = ..., cache: _Optional[_Union[CacheStatus, _Mapping]] = ..., fetching: _Optional[_Union[FetchStatus, _Mapping]] = ..., durations: _Optional[_Iterable[_Union[DurationHistogram, _Mapping]]] = ...) -> None: ...
+
+class DurationHistogram(_message.Message):
+    __slots__ = ("operation", "counts", "seconds")
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    operation: str
+    counts: _containers.RepeatedScalarFieldContainer[int]
+    seconds: float
+    def __init__(self, operation: _Optional[str] = ..., counts: _Optional[_Iterable[int]] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class CacheStatus(_message.Message):
     __slots__ = ("used_bytes", "limit_bytes", "evicted_bytes", "shared_bytes", "unkept_writes", "disk_error")

@@ -71,6 +71,26 @@ def test_content_comes_by_range_and_only_once(fs_server: FsServer, layer: Pushed
     assert fs_server.status(layer).present_bytes == len(BIG) + 6
 
 
+@both_backends
+def test_operations_are_measured(fs_server: FsServer, layer: PushedLayer) -> None:
+    def counts() -> dict[str, int]:
+        histograms = fs_server.statistics().durations
+        return {h.operation: sum(h.counts) for h in histograms if sum(h.counts)}
+
+    assert counts() == {}
+    directory = fs_server.attach(layer)
+    opened = {"mount": 1, "stargz_toc_get": 1, "stargz_toc_json_deserialize": 1}
+    assert counts() == opened
+    (directory / "etc/hello").read_bytes()
+    found = counts()
+    assert found.pop("read_on_demand") >= 1
+    assert found.pop("node_readdir", 0) == 0
+    assert found == {**opened, "remote_registry_get": 1}
+    check = control_pb2.CheckRequest(layer_digests=[str(layer.digest)], starts_container=True)
+    assert not fs_server.control.Check(check, timeout=10).missing
+    assert counts()["all_prefetches_completed"] == 1
+
+
 def test_many_readers_of_one_chunk_cost_one_request(
     fs_server: FsServer, layer: PushedLayer
 ) -> None:

@@ -1,8 +1,10 @@
 """Metrics as Prometheus reads them: the names of dashboards, and no more series than layers."""
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fs.cache_usage import CacheStatistics
+from fs.durations import Durations, Operation
 from fs.fetch_counters import FetchStatistics, Transfer
 from registry.digest import Digest
 from snapshotter.errors import FsServerError
@@ -51,13 +53,19 @@ def test_a_missing_fs_server_is_told_and_does_not_fail_the_rest() -> None:
 
 
 def test_times_are_in_the_buckets_that_dashboards_expect() -> None:
-    metrics = DaemonMetrics(FsStatus, dict)
-    metrics.observe_mount(0.003)
+    durations = Durations()
+    durations.observe(Operation.MOUNT, 0.003)
+    durations.observe(Operation.READ, 0.000_003)
+    metrics = DaemonMetrics(lambda: FsStatus(durations=durations.statistics()), dict)
     metrics.observe_call("Prepare", "ALREADY_EXISTS", 0.02)
     found = samples(metrics)
     mounts = "stargz_fs_operation_duration_milliseconds_bucket"
-    counts = [found[mounts, "", bound, "mount"] for bound in ("2.0", "4.0", "16384.0")]
-    assert counts == [0, 1, 1]
+    counts = [found[mounts, "", bound, "mount"] for bound in ("2.0", "4.0", "16384.0", "+Inf")]
+    assert counts == [0, 1, 1, 1]
+    assert found["stargz_fs_operation_duration_milliseconds_sum", "", "mount"] == pytest.approx(3)
+    reads = "stargz_fs_operation_duration_microseconds_bucket"
+    assert [found[reads, "", bound, "read_on_demand"] for bound in ("2.0", "4.0")] == [0, 1]
+    assert found["stargz_fs_operation_duration_microseconds_count", "", "node_readdir"] == 0
     assert found["pyestargz_call_duration_seconds_count", "ALREADY_EXISTS", "Prepare"] == 1
 
 

@@ -29,6 +29,7 @@ WITHOUT = {
     ("snapshotter", "conformance"),  # the model and the whole daemon, as containerd examines them
     ("snapshotter", "lives"),  # the whole daemon, killed and restarted
     ("fs", "power_loss"),  # the store and layer directories, on a disk that forgets
+    ("fs", "power_loss_mounted"),  # idem, and what the kernel mounts then
     ("registry", "mirrors"),  # the whole client, with several endpoints
     ("registry", "real_proxy"),  # the whole client, behind a proxy
     ("registry", "real_mirror"),  # the whole client, with a pull-through mirror

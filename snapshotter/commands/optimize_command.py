@@ -128,7 +128,9 @@ async def _record(task: _Task, arguments: SampleArguments, source: ImageStore) -
         on_output=_show,
     )
     unpacking = _unpacking(task, arguments, image)
-    sample = await record_sample(image, unpacking, arguments.run, limits)
+    sample = await record_sample(
+        image, unpacking, arguments.run, limits, chunk_bytes=task.options.writer.chunk_bytes
+    )
     if task.lines:
         click.echo("\n".join(sample_lines(sample)))
     if arguments.record_out is not None:

@@ -18,8 +18,9 @@ def sample_lines(sample: Sample) -> Iterator[str]:
     layers = len({access.layer_index for access in files.accesses})
     yield f"ran {sample.seconds:.1f} s, until {ended.stop}{status}"
     yield f"recorded {len(files.accesses)} files of {layers} layers, {format_size(files.content_bytes)}"
-    if files.left_out:
-        yield f"left out: {len(files.left_out)} large files that were opened, but not read"
+    for file in files.left_out:
+        read, size = format_size(file.read_bytes), format_size(file.file_bytes)
+        yield f"left out: {file.path}, of which {read} of {size} were read"
 
 
 def sample_document(sample: Sample | None) -> dict[str, Any]:
@@ -33,7 +34,10 @@ def sample_document(sample: Sample | None) -> dict[str, Any]:
             "exitStatus": sample.ended.exit_status,
             "files": len(sample.files.accesses),
             "contentSize": sample.files.content_bytes,
-            "leftOut": list(sample.files.left_out),
+            "leftOut": [
+                {"path": file.path, "size": file.file_bytes, "read": file.read_bytes}
+                for file in sample.files.left_out
+            ],
         }
     }
 

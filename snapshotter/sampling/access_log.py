@@ -1,8 +1,8 @@
 """From what the kernel saw to what a layer should put first. No I/O.
 
-Paths come in the order in which they were first seen. fanotify tells that a file was opened, and whether it was read; not
-how much. Files are mapped rather than read by some programs, so a file that was only opened counts too, unless it is
-large: fetching much that may not be needed would delay what is.
+Paths come in the order in which they were first seen. What was opened counts as read, because programs map files rather than
+read them, and the kernel does not tell. Of a large file it matters how much was read: what a container needs first is
+fetched as a whole, and much that it does not need would delay the rest.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,20 +14,21 @@ import msgspec
 
 from estargz.access_record import Access
 from registry.digest import Digest
-from snapshotter.sampling.fanotify import FileEvent, Happened, WatchError
+from snapshotter.sampling.fanotify import FileEvent, WatchError
 from snapshotter.sampling.lower_layers import LayerFile
 
-LARGE_FILE_BYTES: Final = 16 << 20
+LARGE_FILE_BYTES: Final = 8 << 20
+_MIN_READ_SHARE: Final = 0.5
 _MAX_PATHS: Final = 1_000_000
 _DELETED: Final = " (deleted)"
 
 
 @dataclass(slots=True)
 class AccessLog:
-    """The files that were opened below a mountpoint, each once, and whether they were read."""
+    """The files that were opened below a mountpoint, each once."""
 
     mountpoint: Path
-    _was_read: dict[str, bool] = field(default_factory=dict)
+    _paths: dict[str, None] = field(default_factory=dict)
 
     def add(self, event: FileEvent) -> None:
         """Takes note of an event.
@@ -38,14 +39,13 @@ class AccessLog:
         path = self._relative(event.path)
         if not path or path.endswith(_DELETED):
             return
-        read = bool(event.happened & (Happened.READ | Happened.EXECUTED))
-        self._was_read[path] = read or self._was_read.get(path, False)
-        if len(self._was_read) > _MAX_PATHS:
+        self._paths[path] = None
+        if len(self._paths) > _MAX_PATHS:
             raise WatchError(f"more than {_MAX_PATHS} files were opened")
 
-    def files(self) -> Iterator[tuple[str, bool]]:
-        """Paths relative to the root of the image, and whether they were read."""
-        yield from self._was_read.items()
+    def paths(self) -> Iterator[str]:
+        """Relative to the root of the image."""
+        yield from self._paths
 
     def _relative(self, path: str) -> str:
         # In the container the mount is the root; only its preparation happens outside.
@@ -53,34 +53,49 @@ class AccessLog:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A large file that was opened, but of which too little was read to fetch it ahead."""
+
+    path: str
+    file_bytes: int
+    read_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChosenFiles:
-    """What should come first, and how much was left out or is not from the image."""
+    """What should come first, how much it is, and what was left out."""
 
     accesses: tuple[Access, ...]
     content_bytes: int
-    left_out: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
 
 
 def choose_files(
-    log: AccessLog, find: Callable[[str], LayerFile | None], manifest: Digest
+    log: AccessLog,
+    find: Callable[[str], LayerFile | None],
+    count_read: Callable[[Path], int],
+    manifest: Digest,
 ) -> ChosenFiles:
-    """Names the layer of each file; drops those that no layer has, and large ones that were not read.
+    """Names the layer of each file; drops those that no layer has, and large ones of which less than half was read.
 
     Args:
         log: what was opened.
         find: which layer has a path.
+        count_read: how many bytes of a layer's file were read.
         manifest: that of the image.
     """
     accesses: list[Access] = []
-    left_out: list[str] = []
+    left_out: list[LeftOut] = []
     size = 0
-    for path, was_read in log.files():
+    for path in log.paths():
         found = find(path)
         if found is None or not _is_utf8(path):
             continue
-        if found.file_bytes > LARGE_FILE_BYTES and not was_read:
-            left_out.append(path)
-            continue
+        if found.file_bytes >= LARGE_FILE_BYTES:
+            read = count_read(found.path)
+            if read < _MIN_READ_SHARE * found.file_bytes:
+                left_out.append(LeftOut(path, found.file_bytes, read))
+                continue
         accesses.append(Access(path, manifest, found.layer_index))
         size += found.file_bytes
     return ChosenFiles(tuple(accesses), size, tuple(left_out))

@@ -18,10 +18,11 @@ _SAYS_YES: Final = b"y"
 
 @dataclass(frozen=True, slots=True)
 class LayerFile:
-    """A regular file as a layer has it; layer 0 is the lowest."""
+    """A regular file as a layer has it; layer 0 is the lowest. The path is where the layer keeps it."""
 
     layer_index: int
     file_bytes: int
+    path: Path
 
 
 def lower_directories(options: Sequence[str]) -> tuple[Path, ...]:
@@ -44,7 +45,9 @@ def find_file(path: str, layers: Sequence[Path]) -> LayerFile | None:
     for index in reversed(range(len(layers))):
         found = _find_in_layer(layers[index], parts)
         if isinstance(found, os.stat_result):
-            return LayerFile(index, found.st_size) if stat.S_ISREG(found.st_mode) else None
+            if not stat.S_ISREG(found.st_mode):
+                return None
+            return LayerFile(index, found.st_size, layers[index] / path)
         if found:
             return None
     return None

@@ -1,4 +1,4 @@
-"""Running an image once, and recording which of its files are opened, in which order.
+"""Running an image once, and recording which of its files are opened, in which order, and how much of the large ones is read.
 
 The kernel is asked before the container starts, so nothing is missed. The run is over when the container ends, when its
 time is up, when it prints what was waited for, or on a signal; then it is killed. Whatever happens,
@@ -9,7 +9,7 @@ import errno
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,10 @@ from typing import Final
 import trio
 
 from estargz.image_reading import SourceManifest
-from snapshotter.sampling.access_log import AccessLog, ChosenFiles, choose_files
+from snapshotter.sampling.access_log import LARGE_FILE_BYTES, AccessLog, ChosenFiles, choose_files
 from snapshotter.sampling.fanotify import FileEvents
 from snapshotter.sampling.lower_layers import find_file
+from snapshotter.sampling.page_residency import forget_large_files, read_bytes
 from snapshotter.sampling.sample_container import Ended, Limits, SampleContainer, Stop
 from snapshotter.sampling.sample_root import SampleRoot, Unpacking, mounted_root
 from snapshotter.sampling.sample_spec import (
@@ -45,9 +46,21 @@ class Sample:
 
 
 async def record_sample(
-    image: SourceManifest, unpacking: Unpacking, run: RunOptions, limits: Limits
+    image: SourceManifest,
+    unpacking: Unpacking,
+    run: RunOptions,
+    limits: Limits,
+    *,
+    chunk_bytes: int,
 ) -> Sample:
     """Runs an image.
+
+    Args:
+        image: what is run.
+        unpacking: how its files get there.
+        run: what is run in it.
+        limits: for how long.
+        chunk_bytes: what a node will fetch of a file at once.
 
     Raises:
         CtrError: containerd failed, or something could not be taken away.
@@ -55,6 +68,7 @@ async def record_sample(
         SampleRootError: the image cannot be mounted so that accesses can be recorded.
         SampleSpecError: it is not clear what to run.
         WatchError: accesses could not be recorded.
+        OSError: what was read of large files cannot be told.
         KeyboardInterrupt: a signal came when there was nothing to record yet, or twice.
     """
     name = f"pyestargz-sample-{os.getpid()}-{secrets.token_hex(4)}"
@@ -66,7 +80,8 @@ async def record_sample(
             diff_ids = [layer.diff_id for layer in image.layers]
             async with mounted_root(unpacking, diff_ids, run_name=name) as root:
                 spec = await _describe(image, unpacking, run, root, name)
-                sample = await _watch(image, container, spec, root)
+                files = partial(_choose, image, root, chunk_bytes)
+                sample = await _watch(container, spec, root, files)
             nursery.cancel_scope.cancel()
     if sample is None:
         raise KeyboardInterrupt
@@ -116,9 +131,15 @@ def _read_table(path: Path) -> str:
 
 
 async def _watch(
-    image: SourceManifest, container: SampleContainer, spec: bytes, root: SampleRoot
+    container: SampleContainer,
+    spec: bytes,
+    root: SampleRoot,
+    choose: Callable[[AccessLog], ChosenFiles],
 ) -> Sample:
     log = AccessLog(root.mountpoint)
+    await trio.to_thread.run_sync(
+        partial(forget_large_files, root.layers, min_bytes=LARGE_FILE_BYTES)
+    )
     with FileEvents(root.mountpoint) as events:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_collect, events, log)
@@ -127,9 +148,15 @@ async def _watch(
             seconds = trio.current_time() - started
             nursery.cancel_scope.cancel()
         _note_queued(events, log)
+    return Sample(await trio.to_thread.run_sync(choose, log), ended, seconds)
+
+
+def _choose(
+    image: SourceManifest, root: SampleRoot, chunk_bytes: int, log: AccessLog
+) -> ChosenFiles:
     find = partial(find_file, layers=root.layers)
-    files = await trio.to_thread.run_sync(choose_files, log, find, image.digest)
-    return Sample(files, ended, seconds)
+    count_read = partial(read_bytes, chunk_bytes=chunk_bytes)
+    return choose_files(log, find, count_read, image.digest)
 
 
 async def _collect(events: FileEvents, log: AccessLog) -> None:

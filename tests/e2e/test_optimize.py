@@ -19,6 +19,7 @@ from tests.e2e.leftovers import mounts_under
 from tests.e2e.published_image import PublishedImage
 from tests.e2e.registry_log import Access
 from tests.e2e.snapshotter_process import CHECKOUT, Snapshotter, cli_argv
+from tests.e2e.specimens import BIG_FILE_BYTES, DIRECTORY
 from tests.estargz.blobs import read_toc
 from tests.real_registry import RealRegistry
 
@@ -32,6 +33,7 @@ pytestmark = [
 _IMPORT = ["python3", "-c", "import json; print(1)"]
 _PYTHON = "usr/bin/python3.11"
 _MODULES = "usr/lib/python3.11/json/"
+_BIG_FILE = f"{DIRECTORY}/content/big"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,3 +246,19 @@ def test_a_signal_ends_the_run_and_the_record_counts(
         path for layer in _first_names(target) for path in layer
     }
     assert _state(ctr, temporary) == before
+
+
+def test_a_large_file_comes_first_only_if_half_of_it_is_read(
+    overlay_containerd: Containerd, plain_name: str, registry: RealRegistry, temporary: Path
+) -> None:
+    ctr, target = overlay_containerd.ctr(), f"{registry.host}/debian:large"
+    ctr.pull(plain_name)
+    left_out = []
+    for size in (1, BIG_FILE_BYTES):
+        program = f"open({'/' + _BIG_FILE!r}, 'rb', buffering=0).read({size})"
+        words = (plain_name, target, "--json", "--", "python3", "-c", program)
+        answer = run_command(_argv(ctr, temporary, *words), cwd=CHECKOUT, timeout_seconds=120)
+        left_out.append(json.loads(answer)["sample"]["leftOut"])
+    # One of three chunks was read.
+    assert left_out == [[{"path": _BIG_FILE, "size": BIG_FILE_BYTES, "read": 4 << 20}], []]
+    assert _BIG_FILE in {path for layer in _first_names(target) for path in layer}

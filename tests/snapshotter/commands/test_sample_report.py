@@ -5,14 +5,15 @@ import pytest
 from estargz.access_record import Access, parse_access_record
 from registry.digest import Digest
 from snapshotter.commands.sample_report import sample_document, sample_lines, write_record
-from snapshotter.sampling.access_log import ChosenFiles
+from snapshotter.sampling.access_log import ChosenFiles, LeftOut
 from snapshotter.sampling.sample_container import Ended, Stop
 from snapshotter.sampling.sample_run import Sample
 
 _ACCESSES = (Access("a", Digest.of(b"m"), 0), Access("b", Digest.of(b"m"), 2))
+_LARGE = LeftOut("lib/modules", 129_400_000, 24_000_000)
 
 
-def _sample(stop: Stop, status: int | None, *left_out: str) -> Sample:
+def _sample(stop: Stop, status: int | None, *left_out: LeftOut) -> Sample:
     return Sample(ChosenFiles(_ACCESSES, 5_000_000, left_out), Ended(stop, status), 1.25)
 
 
@@ -21,21 +22,21 @@ def test_lines() -> None:
         "ran 1.2 s, until it ended with status 3",
         "recorded 2 files of 2 layers, 5.0 MB",
     ]
-    first, _, last = sample_lines(_sample(Stop.PERIOD, None, "large"))
+    first, _, last = sample_lines(_sample(Stop.PERIOD, None, _LARGE))
     assert first.endswith("until its time was up")
-    assert last.startswith("left out: 1 large")
+    assert last == "left out: lib/modules, of which 24.0 MB of 129 MB were read"
 
 
 def test_the_document() -> None:
     assert sample_document(None) == {}
-    assert sample_document(_sample(Stop.LINE, None, "large")) == {
+    assert sample_document(_sample(Stop.LINE, None, _LARGE)) == {
         "sample": {
             "seconds": 1.25,
             "endedBecause": "line",
             "exitStatus": None,
             "files": 2,
             "contentSize": 5_000_000,
-            "leftOut": ["large"],
+            "leftOut": [{"path": "lib/modules", "size": 129_400_000, "read": 24_000_000}],
         }
     }
 

@@ -5,7 +5,13 @@ import pytest
 from estargz.access_record import Access, parse_access_record
 from registry.digest import Digest
 from snapshotter.sampling import access_log
-from snapshotter.sampling.access_log import LARGE_FILE_BYTES, AccessLog, choose_files, dump_accesses
+from snapshotter.sampling.access_log import (
+    LARGE_FILE_BYTES,
+    AccessLog,
+    LeftOut,
+    choose_files,
+    dump_accesses,
+)
 from snapshotter.sampling.fanotify import FileEvent, Happened, WatchError
 from snapshotter.sampling.lower_layers import LayerFile
 
@@ -28,11 +34,7 @@ def test_the_order_is_that_of_the_first_time() -> None:
         ("/", Happened.OPENED),
         ("/tmp/sampler", Happened.OPENED),
     )
-    assert list(log.files()) == [
-        ("etc/passwd", True),
-        ("usr/bin/python3.11", True),
-        ("tmp/sampler", False),
-    ]
+    assert list(log.paths()) == ["etc/passwd", "usr/bin/python3.11", "tmp/sampler"]
 
 
 def test_too_many_files_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,25 +43,26 @@ def test_too_many_files_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
         _log(*((f"/{number}", Happened.OPENED) for number in range(3)))
 
 
-def test_large_files_count_only_if_they_were_read() -> None:
+def test_large_files_count_only_if_half_of_them_was_read() -> None:
     log = _log(
         ("/small", Happened.OPENED),
-        ("/opened", Happened.OPENED),
-        ("/read", Happened.OPENED | Happened.READ),
+        ("/hardly read", Happened.OPENED | Happened.READ),
+        ("/read", Happened.OPENED),
         ("/written by the container", Happened.OPENED),
         ("/not-utf8-\udcff", Happened.OPENED),
     )
-    large = LARGE_FILE_BYTES + 1
+    large, half = LARGE_FILE_BYTES, LARGE_FILE_BYTES // 2
     files = {
-        "small": LayerFile(0, LARGE_FILE_BYTES),
-        "opened": LayerFile(1, large),
-        "read": LayerFile(2, large),
-        "not-utf8-\udcff": LayerFile(0, 1),
+        "small": LayerFile(0, large - 1, Path("/0/small")),
+        "hardly read": LayerFile(1, large, Path("/1/hardly read")),
+        "read": LayerFile(2, large, Path("/2/read")),
+        "not-utf8-\udcff": LayerFile(0, 1, Path("/0/not-utf8")),
     }
-    chosen = choose_files(log, files.get, _MANIFEST)
+    read = {Path("/1/hardly read"): half - 1, Path("/2/read"): half}
+    chosen = choose_files(log, files.get, read.__getitem__, _MANIFEST)
     assert chosen.accesses == (Access("small", _MANIFEST, 0), Access("read", _MANIFEST, 2))
-    assert chosen.left_out == ("opened",)
-    assert chosen.content_bytes == LARGE_FILE_BYTES + large
+    assert chosen.left_out == (LeftOut("hardly read", large, half - 1),)
+    assert chosen.content_bytes == large - 1 + large
 
 
 def test_a_record_is_read_as_it_was_written() -> None:

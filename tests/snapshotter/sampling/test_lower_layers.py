@@ -22,9 +22,9 @@ def layers(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_the_topmost_layer_counts(layers: tuple[Path, Path]) -> None:
-    assert find_file("d/e/f", layers) == LayerFile(0, 5)
+    assert find_file("d/e/f", layers) == LayerFile(0, 5, layers[0] / "d/e/f")
     (layers[1] / "d" / "e" / "f").write_text("up")
-    assert find_file("d/e/f", layers) == LayerFile(1, 2)
+    assert find_file("d/e/f", layers) == LayerFile(1, 2, layers[1] / "d/e/f")
     assert find_file("d/e/g", layers) is None
     assert find_file("d/e/f/g", layers) is None
 
@@ -57,4 +57,4 @@ def test_an_opaque_directory_hides_what_is_below_it(layers: tuple[Path, Path]) -
     (layers[1] / "d" / "e" / "new").write_text("")
     os.setxattr(layers[1] / "d", "trusted.overlay.opaque", b"y")
     assert find_file("d/e/f", layers) is None
-    assert find_file("d/e/new", layers) == LayerFile(1, 0)
+    assert find_file("d/e/new", layers) == LayerFile(1, 0, layers[1] / "d/e/new")

@@ -30,4 +30,4 @@ async def test_an_image_without_layers_is_not_run() -> None:
     unpacking = Unpacking(ctr=Ctr("/s", "n"), snapshotter="overlayfs", name="", plain_http=False)
     limits = Limits(period_seconds=1, wait_on_line="", on_output=lambda _: None)
     with pytest.RaisesGroup(SampleRootError):
-        await record_sample(image, unpacking, RunOptions(), limits)
+        await record_sample(image, unpacking, RunOptions(), limits, chunk_bytes=4 << 20)

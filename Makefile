@@ -41,6 +41,7 @@ bench: $(INSTALLED)
 proto: $(INSTALLED)
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. \
 		snapshotter/proto/*.proto fs/proto/*.proto
+	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. tests/e2e/proto/cri.proto
 	rm snapshotter/proto/mount_pb2_grpc.py snapshotter/proto/cri_pb2_grpc.py snapshotter/proto/descriptor_pb2_grpc.py # they have no service
 
 # Names and versions only: where they come from is the user's choice.

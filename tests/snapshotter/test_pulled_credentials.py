@@ -14,11 +14,10 @@ _BASE64 = base64.b64encode(b"user:word").decode()
 
 def pull(image: str, **auth: str) -> bytes:
     """The request as the kubelet's own messages make it, with more in it than we read."""
-    return cri.PullImageRequest(
-        image=cri.ImageSpec(image=image),
-        auth=cri.AuthConfig(**auth),
-        sandbox_config=cri.PodSandboxConfig(hostname="h"),
-    ).SerializeToString()
+    read = cri.PullImageRequest(image=cri.ImageSpec(image=image), auth=cri.AuthConfig(**auth))
+    # Another request has the same field under the same number.
+    more = cri.CreateContainerRequest(sandbox_config=cri.PodSandboxConfig(hostname="h"))
+    return read.SerializeToString() + more.SerializeToString()
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,13 @@
+from snapshotter.proto import cri_pb2 as _cri_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+from snapshotter.proto.cri_pb2 import PullImageRequest as PullImageRequest
+from snapshotter.proto.cri_pb2 import ImageSpec as ImageSpec
+from snapshotter.proto.cri_pb2 import AuthConfig as AuthConfig
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -125,12 +129,6 @@ class RemovePodSandboxResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
-class ImageSpec(_message.Message):
-    __slots__ = ("image",)
-    IMAGE_FIELD_NUMBER: _ClassVar[int]
-    image: str
-    def __init__(self, image: _Optional[str] = ...) -> None: ...
-
 class Image(_message.Message):
     __slots__ = ("id", "repo_tags", "repo_digests", "size")
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -146,40 +144,14 @@ class Image(_message.Message):
 class ImageStatusRequest(_message.Message):
     __slots__ = ("image",)
     IMAGE_FIELD_NUMBER: _ClassVar[int]
-    image: ImageSpec
-    def __init__(self, image: _Optional[_Union[ImageSpec, _Mapping]] = ...) -> None: ...
+    image: _cri_pb2.ImageSpec
+    def __init__(self, image: _Optional[_Union[_cri_pb2.ImageSpec, _Mapping]] = ...) -> None: ...
 
 class ImageStatusResponse(_message.Message):
     __slots__ = ("image",)
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     image: Image
     def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
-
-class PullImageRequest(_message.Message):
-    __slots__ = ("image", "auth", "sandbox_config")
-    IMAGE_FIELD_NUMBER: _ClassVar[int]
-    AUTH_FIELD_NUMBER: _ClassVar[int]
-    SANDBOX_CONFIG_FIELD_NUMBER: _ClassVar[int]
-    image: ImageSpec
-    auth: AuthConfig
-    sandbox_config: PodSandboxConfig
-    def __init__(self, image: _Optional[_Union[ImageSpec, _Mapping]] = ..., auth: _Optional[_Union[AuthConfig, _Mapping]] = ..., sandbox_config: _Optional[_Union[PodSandboxConfig, _Mapping]] = ...) -> None: ...
-
-class AuthConfig(_message.Message):
-    __slots__ = ("username", "password", "auth", "server_address", "identity_token", "registry_token")
-    USERNAME_FIELD_NUMBER: _ClassVar[int]
-    PASSWORD_FIELD_NUMBER: _ClassVar[int]
-    AUTH_FIELD_NUMBER: _ClassVar[int]
-    SERVER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
-    IDENTITY_TOKEN_FIELD_NUMBER: _ClassVar[int]
-    REGISTRY_TOKEN_FIELD_NUMBER: _ClassVar[int]
-    username: str
-    password: str
-    auth: str
-    server_address: str
-    identity_token: str
-    registry_token: str
-    def __init__(self, username: _Optional[str] = ..., password: _Optional[str] = ..., auth: _Optional[str] = ..., server_address: _Optional[str] = ..., identity_token: _Optional[str] = ..., registry_token: _Optional[str] = ...) -> None: ...
 
 class PullImageResponse(_message.Message):
     __slots__ = ("image_ref",)
@@ -190,8 +162,8 @@ class PullImageResponse(_message.Message):
 class RemoveImageRequest(_message.Message):
     __slots__ = ("image",)
     IMAGE_FIELD_NUMBER: _ClassVar[int]
-    image: ImageSpec
-    def __init__(self, image: _Optional[_Union[ImageSpec, _Mapping]] = ...) -> None: ...
+    image: _cri_pb2.ImageSpec
+    def __init__(self, image: _Optional[_Union[_cri_pb2.ImageSpec, _Mapping]] = ...) -> None: ...
 
 class RemoveImageResponse(_message.Message):
     __slots__ = ()
@@ -226,12 +198,12 @@ class ContainerConfig(_message.Message):
     LOG_PATH_FIELD_NUMBER: _ClassVar[int]
     LINUX_FIELD_NUMBER: _ClassVar[int]
     metadata: ContainerMetadata
-    image: ImageSpec
+    image: _cri_pb2.ImageSpec
     command: _containers.RepeatedScalarFieldContainer[str]
     args: _containers.RepeatedScalarFieldContainer[str]
     log_path: str
     linux: LinuxContainerConfig
-    def __init__(self, metadata: _Optional[_Union[ContainerMetadata, _Mapping]] = ..., image: _Optional[_Union[ImageSpec, _Mapping]] = ..., command: _Optional[_Iterable[str]] = ..., args: _Optional[_Iterable[str]] = ..., log_path: _Optional[str] = ..., linux: _Optional[_Union[LinuxContainerConfig, _Mapping]] = ...) -> None: ...
+    def __init__(self, metadata: _Optional[_Union[ContainerMetadata, _Mapping]] = ..., image: _Optional[_Union[_cri_pb2.ImageSpec, _Mapping]] = ..., command: _Optional[_Iterable[str]] = ..., args: _Optional[_Iterable[str]] = ..., log_path: _Optional[str] = ..., linux: _Optional[_Union[LinuxContainerConfig, _Mapping]] = ...) -> None: ...
 
 class CreateContainerRequest(_message.Message):
     __slots__ = ("pod_sandbox_id", "config", "sandbox_config")
@@ -301,11 +273,11 @@ class ContainerStatus(_message.Message):
     started_at: int
     finished_at: int
     exit_code: int
-    image: ImageSpec
+    image: _cri_pb2.ImageSpec
     image_ref: str
     reason: str
     message: str
-    def __init__(self, id: _Optional[str] = ..., metadata: _Optional[_Union[ContainerMetadata, _Mapping]] = ..., state: _Optional[_Union[ContainerState, str]] = ..., created_at: _Optional[int] = ..., started_at: _Optional[int] = ..., finished_at: _Optional[int] = ..., exit_code: _Optional[int] = ..., image: _Optional[_Union[ImageSpec, _Mapping]] = ..., image_ref: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., metadata: _Optional[_Union[ContainerMetadata, _Mapping]] = ..., state: _Optional[_Union[ContainerState, str]] = ..., created_at: _Optional[int] = ..., started_at: _Optional[int] = ..., finished_at: _Optional[int] = ..., exit_code: _Optional[int] = ..., image: _Optional[_Union[_cri_pb2.ImageSpec, _Mapping]] = ..., image_ref: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class ContainerStatusRequest(_message.Message):
     __slots__ = ("container_id",)

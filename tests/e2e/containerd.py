@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Self
 
 import grpc
 
@@ -70,8 +70,8 @@ class Containerd:
         sandbox_image: The image of the pod sandboxes CRI makes.
     """
 
-    config_template: ClassVar[str] = _CONFIG
-    plugin_template: ClassVar[str] = _PLUGIN
+    config_template: str = _CONFIG
+    plugin_template: str = _PLUGIN
 
     def __init__(
         self,

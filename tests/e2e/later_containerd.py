@@ -1,4 +1,4 @@
-"""containerd 2, from the packages of Debian's next release: unpacked beside the machine's own, with the machine's runc."""
+"""Later versions of containerd, from the packages of later releases of Debian: unpacked beside the machine's own, with the machine's runc."""
 
 import os
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from tests.e2e.containerd import Containerd
 from tests.e2e.ctr import CommandFailedError, Ctr, run_command
 from tests.e2e.logged_process import LoggedProcess
 
-_CONFIG = """\
+_CONFIG_2 = """\
 version = 3
 root = "{directory}/root"
 state = "{directory}/state"
@@ -38,7 +38,7 @@ state = "{directory}/state"
   platform = "linux"
   snapshotter = "{cri_snapshotter}"
 """
-_PLUGIN = """
+_PLUGIN_2 = """
 [proxy_plugins.{name}]
   type = "snapshot"
   address = "{socket}"
@@ -49,9 +49,24 @@ _PLUGIN = """
 
 
 @dataclass(frozen=True, slots=True)
-class Programs:
-    """Where the programs of the package are."""
+class Release:
+    """A release of Debian, and the generation of containerd in it."""
 
+    debian: str
+    generation: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return ".".join(map(str, self.generation))
+
+
+RELEASES = (Release("trixie", (1, 7)), Release("sid", (2,)))
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """Where the programs of a package are."""
+
+    release: Release
     directory: Path
 
     def version(self) -> str:
@@ -59,20 +74,20 @@ class Programs:
         return run_command([self.directory / "containerd", "--version"]).split()[2]
 
 
-def fetch_containerd2(cache: Path) -> Programs:
+def fetch_containerd(release: Release, cache: Path) -> Programs:
     """Return the programs, fetched once.
 
     Raises:
         CommandFailedError: apt cannot fetch the package, or it cannot be unpacked.
     """
-    programs = Programs(cache / "containerd2" / "root" / "usr" / "bin")
+    place = cache / f"containerd-{release}"
+    programs = Programs(release, place / "root" / "usr" / "bin")
     if (programs.directory / "ctr").exists():
         return programs
-    place = cache / "containerd2"
     for name in ("lists/partial", "archives/partial"):
         (place / name).mkdir(parents=True, exist_ok=True)
     (place / "status").touch()
-    (place / "sources.list").write_text(f"deb {_debian_archive()} sid main\n")
+    (place / "sources.list").write_text(f"deb {_debian_archive()} {release.debian} main\n")
     apt = _apt(place)
     run_command([*apt, "-qq", "update"], timeout_seconds=120)
     run_command([*apt, "-qq", "download", "containerd"], timeout_seconds=120, cwd=place)
@@ -111,14 +126,13 @@ def _apt(place: Path) -> list[str]:
     ]
 
 
-class Containerd2(Containerd):
-    """As ``Containerd``, of the next generation; CRI and the transfer service use its first snapshotter."""
-
-    config_template = _CONFIG
-    plugin_template = _PLUGIN
+class LaterContainerd(Containerd):
+    """As ``Containerd``, of a later generation; CRI and the transfer service use its first snapshotter."""
 
     def __init__(self, programs: Programs, snapshotter: Path, *, sandbox_image: str) -> None:
         self._programs = programs
+        if programs.release.generation >= (2,):
+            self.config_template, self.plugin_template = _CONFIG_2, _PLUGIN_2
         super().__init__(
             snapshotters={"stargz": snapshotter},
             cri_snapshotter="stargz",

@@ -51,6 +51,10 @@ def _kill_both(node: Node, proxy: FaultyProxy, tmp_path: Path) -> None:
     node.containerd.process.kill()
 
 
+def _restart_containerd(node: Node, proxy: FaultyProxy, tmp_path: Path) -> None:
+    node.containerd.stop()
+
+
 def _lose_registry(node: Node, proxy: FaultyProxy, tmp_path: Path) -> None:
     proxy.set_fault(Fault.REFUSED)
 
@@ -74,6 +78,7 @@ def test_a_container_reads_through_it_all(
             _terminate_snapshotter,
             _upgrade_snapshotter,
             _kill_both,
+            _restart_containerd,
             _lose_registry,
         ):
             disturb(node, proxy, tmp_path)

@@ -8,15 +8,12 @@ Layers never change, so the kernel may keep names, attributes, absent names and 
 exceptions are the mount's root, where layers come and go, and a layer's state file.
 """
 
-import functools
 import itertools
-import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pyfuse3
 import trio
@@ -30,12 +27,11 @@ from fs.errors import (
     StaleLayerError,
     errno_of,
 )
+from fs.fuse_boundary import guarded_by
 from fs.inodes import BLOCK_BYTES, ROOT, InodeTable
 from fs.layer import Layer
 from fs.layers import LayerTable
 from fs.state_file import STATE_DIRECTORY, dump_state, state_file_name
-
-_log = logging.getLogger(__name__)
 
 _FOR_EVER_SECONDS = 10 * 365 * 86_400.0
 _LAYER_SHIFT = 32
@@ -48,9 +44,6 @@ _DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
 _SECTORS_PER_BLOCK = BLOCK_BYTES // 512
 _DOTS = 2
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadSettings:
@@ -59,23 +52,7 @@ class ReadSettings:
     deadline_seconds: float = 120.0
 
 
-def _guarded(
-    handler: Callable[Concatenate["LayerOperations", P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate["LayerOperations", P], Coroutine[Any, Any, T]]:
-    """The one error boundary: what escapes a handler ends the mount for everybody."""
-
-    @functools.wraps(handler)
-    async def guarded(self: "LayerOperations", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return await handler(self, *args, **kwargs)
-        except Exception as error:  # the FUSE boundary
-            number = errno_of(error)
-            if number is None:
-                _log.exception("bug: unforeseen error in %s%s", handler.__name__, args)
-                number = errno_of(OSError())
-            raise pyfuse3.FUSEError(number or 0) from error
-
-    return guarded
+_guarded = guarded_by(errno_of)
 
 
 class LayerOperations(pyfuse3.Operations):

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -13,17 +13,19 @@ import trio
 
 from fs.errors import MountError, StartError
 from fs.mounting import mounts_at, unmount_lazily
-from fs.operations import LayerOperations
 
 _log = logging.getLogger(__name__)
 # Readers that wait for the network hold a task each; the kernel bounds its own read-ahead.
 _MIN_TASKS, _MAX_TASKS = 4, 512
 _READ_AHEAD_KB = 1024
+LAYER_OPTIONS = frozenset({"fsname=stargz", "subtype=stargz", "allow_other", "ro", "suid", "dev"})
 
 
 @asynccontextmanager
-async def mounted(operations: LayerOperations, mountpoint: Path) -> AsyncIterator[None]:
-    """Mounts and serves the layers for the time of a ``with`` block.
+async def mounted(
+    operations: pyfuse3.Operations, mountpoint: Path, options: Collection[str] = LAYER_OPTIONS
+) -> AsyncIterator[None]:
+    """Mounts and serves a file system for the time of a ``with`` block; that of the layers, if nothing else is said.
 
     A mount that a former life left there is taken away first: it cannot be served any more. At the end the mount is
     served until the kernel has let go of it, which is asked for from a thread: it may want an answer before it does.
@@ -31,7 +33,7 @@ async def mounted(operations: LayerOperations, mountpoint: Path) -> AsyncIterato
     Raises:
         StartError: FUSE is not to be had here, or the mount point cannot be used.
     """
-    _mount(operations, mountpoint)
+    _mount(operations, mountpoint, options)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(pyfuse3.main, min_tasks=_MIN_TASKS, max_tasks=_MAX_TASKS))
@@ -47,15 +49,13 @@ async def mounted(operations: LayerOperations, mountpoint: Path) -> AsyncIterato
         pyfuse3.close(unmount=False)
 
 
-def _mount(operations: LayerOperations, mountpoint: Path) -> None:
+def _mount(operations: pyfuse3.Operations, mountpoint: Path, options: Collection[str]) -> None:
     detach_stale(mountpoint)
     mountpoint.mkdir(mode=0o755, parents=True, exist_ok=True)
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         raise StartError("/dev/fuse cannot be opened: load the fuse module and run as root")
-    options = set(pyfuse3.default_options)
-    options |= {"fsname=stargz", "subtype=stargz", "allow_other", "ro", "suid", "dev"}
     try:
-        pyfuse3.init(operations, str(mountpoint), options)
+        pyfuse3.init(operations, str(mountpoint), {*pyfuse3.default_options, *options})
     except RuntimeError as error:
         raise StartError(f"{mountpoint} cannot be mounted with FUSE: {error}") from error
 

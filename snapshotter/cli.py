@@ -21,6 +21,7 @@ from snapshotter.commands.ls_command import ls
 from snapshotter.commands.optimize_command import optimize
 from snapshotter.commands.serve_command import serve
 from snapshotter.commands.status_command import status
+from snapshotter.commands.store_command import store
 from snapshotter.commands.verify_command import verify
 
 
@@ -53,6 +54,7 @@ pyestargz.add_command(verify)
 pyestargz.add_command(ls)
 pyestargz.add_command(cat)
 pyestargz.add_command(serve)
+pyestargz.add_command(store)
 pyestargz.add_command(config)
 pyestargz.add_command(status)
 pyestargz.add_command(doctor)

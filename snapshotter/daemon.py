@@ -2,7 +2,6 @@
 
 import fcntl
 import logging
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -11,17 +10,22 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from fs.settings import write_settings
 from snapshotter.config import ServeSettings
 from snapshotter.cri_proxy import CriProxy
 from snapshotter.directories import SnapshotDirectories
-from snapshotter.errors import ConfigError, FsServerError, StartupError
+from snapshotter.errors import ConfigError, StartupError
 from snapshotter.fs_client import FsClient
-from snapshotter.fs_process import FsProcess, FsProcessSettings
-from snapshotter.fs_watch import kept_running
+from snapshotter.fs_process import FsProcess
+from snapshotter.fs_running import (
+    check_privileges,
+    reload_fs_server,
+    running_fs_server,
+    stop_daemon,
+    stop_fs_server,
+)
 from snapshotter.grpc_server import serving_alone, serving_containerd
 from snapshotter.lazy_layers import LazyLayers
 from snapshotter.metrics import DaemonMetrics
@@ -31,7 +35,6 @@ from snapshotter.records import SnapshotRecords
 from snapshotter.service import SnapshotsService
 from snapshotter.signals import ReceivedSignals, received
 from snapshotter.snapshots import Snapshots
-from snapshotter.unix_socket import Process, listening
 from snapshotter.verdicts import Verdicts
 from snapshotter.watching import watched
 
@@ -40,10 +43,6 @@ _log = logging.getLogger(__name__)
 _THREADS = 64
 # Each hands on one call of the kubelet's, most of them short; a node pulls few images at a time.
 _PULL_THREADS = 192
-_STOP_SECONDS = 60.0  # of a machine that is very busy
-# What user_namespaces(7) says of the first one: from 0, to 0, all there are.
-_ALL_USERS = ["0", "0", "4294967295"]
-_UID_MAP = Path("/proc/self/uid_map")
 
 
 def serve(settings: ServeSettings, read: Callable[[], ServeSettings]) -> int:
@@ -61,14 +60,10 @@ def serve(settings: ServeSettings, read: Callable[[], ServeSettings]) -> int:
     """
     with ExitStack() as stack:
         signals = stack.enter_context(received(signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
-        _check_privileges()
+        check_privileges()
         stack.enter_context(_owned_root(settings))
         check_overlay(settings.snapshotter_root)
-        write_settings(settings.fs_settings_file, settings.fs)
-        fs_process = FsProcess(_fs_process_settings(settings))
-        if not fs_process.ensure_running():
-            _reload_fs_server(settings)
-        stack.enter_context(kept_running(fs_process, settings.fs_socket))
+        fs_process = stack.enter_context(running_fs_server(settings))
         _serve_all(settings, fs_process, stack)
         _log.info("serving", extra={"fields": {"address": str(settings.address)}})
         notify("READY=1")
@@ -77,7 +72,7 @@ def serve(settings: ServeSettings, read: Callable[[], ServeSettings]) -> int:
         ends_fs = number is signal.SIGINT or settings.foreground_fs
         _log.info("stopping" if ends_fs else "stopping; layers stay mounted")
     if ends_fs:
-        _stop_fs_server(settings)
+        stop_fs_server(settings)
     return 0
 
 
@@ -123,11 +118,8 @@ def stop(settings: ServeSettings) -> None:
         FsServerError: one of them does not end.
         OSError: a socket may not be opened.
     """
-    with listening(settings.address) as daemon:
-        if daemon is not None:
-            daemon.send(signal.SIGTERM)
-            _wait_until_gone(daemon)
-    _stop_fs_server(settings)
+    stop_daemon(settings.address)
+    stop_fs_server(settings)
 
 
 def _wait_for_end(signals: ReceivedSignals, reload: Callable[[], None]) -> signal.Signals:
@@ -146,59 +138,10 @@ def _reload(settings: ServeSettings, read: Callable[[], ServeSettings]) -> None:
     except (ConfigError, OSError) as error:
         _log.error("configuration is kept", extra={"fields": {"error": str(error)}})
         return
-    _reload_fs_server(fresh)
+    reload_fs_server(fresh)
     if replace(fresh, fs=settings.fs) != settings:
         _log.warning("addresses change when the snapshotter is restarted")
     _log.info("configuration read again")
-
-
-def _reload_fs_server(settings: ServeSettings) -> None:
-    try:
-        with FsClient(settings.fs_socket, lambda: False) as client:
-            client.reload()
-    except FsServerError as error:
-        # One of an older version, or one that just ended: its successor reads the file.
-        fields = {"error": str(error)}
-        _log.warning("fs server keeps its settings", extra={"fields": fields})
-
-
-def _stop_fs_server(settings: ServeSettings) -> None:
-    with listening(settings.fs_socket) as server:
-        if server is not None:
-            with FsClient(settings.fs_socket, lambda: False) as client:
-                try:
-                    client.stop()
-                except FsServerError:
-                    server.send(
-                        signal.SIGTERM
-                    )  # it is ending already, or its socket is out of order
-            _wait_until_gone(server)
-
-
-def _wait_until_gone(process: Process) -> None:
-    if not process.wait(timeout_seconds=_STOP_SECONDS):
-        process.send(signal.SIGUSR2)  # whereupon it logs where each of its threads is
-        raise FsServerError(f"process {process.pid} does not end; its log may tell why")
-
-
-def _check_privileges() -> None:
-    if os.geteuid() != 0:
-        raise StartupError("mounting needs root", "run this command as root")
-    # There overlayfs reads other attributes of directories that hide what is below them than layers have.
-    if _UID_MAP.read_text().split() != _ALL_USERS:
-        raise StartupError(
-            "this is root of a user namespace only", "run this command as root of the machine"
-        )
-
-
-def _fs_process_settings(settings: ServeSettings) -> FsProcessSettings:
-    return FsProcessSettings(
-        root=settings.fs_root,
-        socket=settings.fs_socket,
-        log=settings.fs_log,
-        settings_file=settings.fs_settings_file,
-        detached=not settings.foreground_fs,
-    )
 
 
 @contextmanager

@@ -47,13 +47,23 @@ def test_containerd_is_told_all_it_must_know(name: str, version: tuple[int, int]
     assert [finding.what for finding in findings if finding.outcome is not Outcome.OK] == []
 
 
-def test_the_unit_leaves_mounts_to_be_seen_and_the_fs_server_alone() -> None:
+@pytest.mark.parametrize("name", ["stargz-snapshotter.service", "stargz-store.service"])
+def test_the_unit_leaves_mounts_to_be_seen_and_the_fs_server_alone(name: str) -> None:
     unit = ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read(DEPLOY / "stargz-snapshotter.service")
+    unit.read(DEPLOY / name)
     service = unit["Service"]
     assert (service["Type"], service["KillMode"]) == ("notify", "process")
     assert [key for key in service if _OWN_NAMESPACE.fullmatch(key)] == []
+
+
+def test_podman_is_told_of_the_directory_that_the_unit_serves() -> None:
+    storage = tomllib.loads((DEPLOY / "storage.conf").read_text())
+    (told,) = storage["storage"]["options"]["additionallayerstores"]
+    directory, _, options = told.partition(":")
+    assert (storage["storage"]["driver"], options) == ("overlay", "ref")
+    unit = (DEPLOY / "stargz-store.service").read_text()
+    assert f"\nExecStart=/opt/pyestargz/bin/pyestargz store {directory}\n" in unit
 
 
 def test_the_dashboard_draws_what_is_exposed() -> None:

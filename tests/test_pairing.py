@@ -14,6 +14,7 @@ PACKAGES = (
     "snapshotter",
     "snapshotter/commands",
     "snapshotter/sampling",
+    "snapshotter/store",
 )
 # Tested through what it is part of.
 WITHOUT = {

@@ -3,6 +3,7 @@
 from enum import IntEnum
 
 from estargz.errors import EstargzError, NoSuchFileError
+from fs.errors import FsError
 from registry.errors import (
     ContentError,
     NotFoundError,
@@ -48,6 +49,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (CommandError, ExitCode.FAILED),
     (ContentError, ExitCode.FAILED),
     (EstargzError, ExitCode.FAILED),
+    (FsError, ExitCode.FAILED),
     (OSError, ExitCode.FAILED),
 )
 

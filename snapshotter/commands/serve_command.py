@@ -1,6 +1,5 @@
 """``pyestargz serve``."""
 
-import logging
 from pathlib import Path
 
 import click
@@ -8,12 +7,14 @@ import click
 from fs.log import LogLevel, log_to_stderr
 from snapshotter import daemon
 from snapshotter.commands.exit_codes import ExitCode
-from snapshotter.commands.serve_options import ServeOptions, place_options, settings_options
+from snapshotter.commands.serve_options import (
+    ServeOptions,
+    place_options,
+    settings_options,
+    tell_ignored,
+)
 from snapshotter.config import ServeSettings
 from snapshotter.config_file import ConfigFile
-from snapshotter.config_keys import KEYS
-
-_log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -50,21 +51,8 @@ def serve(
     def read() -> ServeSettings:
         file = options.read_file()
         settings = options.settings(file)
-        _tell(file)
+        tell_ignored(file)
         return settings
 
     log_to_stderr(options.log_level)
     return daemon.serve(read(), read)
-
-
-def _tell(file: ConfigFile) -> None:
-    """Says what of a configuration file will do nothing."""
-    config = str(file.path)
-    if file.unknown:
-        fields = {"config": config, "keys": list(file.unknown)}
-        _log.warning("unknown configuration keys", extra={"fields": fields})
-    for name, reason in file.idle.items():
-        fields = {"config": config, "key": name, "reason": reason}
-        wanted = file.get(name) != KEYS[name].default
-        level = logging.WARNING if wanted else logging.INFO
-        _log.log(level, "configuration key without effect", extra={"fields": fields})

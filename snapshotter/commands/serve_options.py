@@ -1,7 +1,8 @@
 """Options that say how the daemon runs, for the commands that run it or tell about it; and what they and the configuration file come to."""
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from snapshotter.config import (
     metrics_address,
 )
 from snapshotter.config_file import DEFAULT_CONFIG, ConfigFile, read_config
+from snapshotter.config_keys import KEYS
 
+_log = logging.getLogger(__name__)
 _PATH = click.Path(path_type=Path)
 
 
@@ -26,6 +29,7 @@ class ServeOptions:
 
     Attributes:
         config: the configuration file; the usual one, if that is there, for None.
+        default_config: the usual one.
     """
 
     address: Path
@@ -33,6 +37,7 @@ class ServeOptions:
     config: Path | None
     log_level: LogLevel
     foreground_fs: bool = False
+    default_config: Path = field(default_factory=lambda: DEFAULT_CONFIG)
 
     def read_file(self) -> ConfigFile:
         """The configuration file as it is now.
@@ -41,7 +46,7 @@ class ServeOptions:
             ConfigError: it says what cannot be.
             OSError: it cannot be read.
         """
-        path = self.config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
+        path = self.config or (self.default_config if self.default_config.exists() else None)
         return ConfigFile() if path is None else read_config(path)
 
     def settings(self, file: ConfigFile) -> ServeSettings:
@@ -88,11 +93,29 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         help=f"Configuration file (TOML); {DEFAULT_CONFIG} if that is there.",
     )
-    log_level = click.option(
+    return config(log_level_option(command))
+
+
+def log_level_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--log-level``."""
+    option = click.option(
         "--log-level",
         type=click.Choice([level.value for level in LogLevel]),
         default=LogLevel.INFO.value,
         show_default=True,
         help="Least level that is logged, as JSON lines on stderr.",
     )
-    return config(log_level(command))
+    return option(command)
+
+
+def tell_ignored(file: ConfigFile) -> None:
+    """Logs what of a configuration file will do nothing."""
+    config = str(file.path)
+    if file.unknown:
+        fields = {"config": config, "keys": list(file.unknown)}
+        _log.warning("unknown configuration keys", extra={"fields": fields})
+    for name, reason in file.idle.items():
+        fields = {"config": config, "key": name, "reason": reason}
+        wanted = file.get(name) != KEYS[name].default
+        level = logging.WARNING if wanted else logging.INFO
+        _log.log(level, "configuration key without effect", extra={"fields": fields})

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from estargz.errors import EstargzError
+from fs.errors import FsError
 from registry.errors import ContentError
 from snapshotter.commands.exit_codes import ExitCode, exit_code_of
 from snapshotter.errors import CommandError, SnapshotterError
@@ -19,7 +20,7 @@ def _subclasses(kind: type[Exception]) -> Iterator[type[Exception]]:
 
 
 @pytest.mark.parametrize(
-    "base", [SnapshotterError, CommandError, EstargzError, ContentError, OSError]
+    "base", [SnapshotterError, CommandError, EstargzError, FsError, ContentError, OSError]
 )
 def test_every_error_has_a_code(base: type[Exception]) -> None:
     for kind in _subclasses(base):

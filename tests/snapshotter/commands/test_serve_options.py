@@ -1,11 +1,11 @@
 """What options and a configuration file come to."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fs.log import LogLevel
-from snapshotter.commands import serve_options
 from snapshotter.commands.serve_options import ServeOptions
 from snapshotter.config_file import ConfigFile
 from snapshotter.errors import ConfigError
@@ -13,14 +13,12 @@ from snapshotter.errors import ConfigError
 OPTIONS = ServeOptions(Path("/run/a.sock"), Path("/var/lib/r"), None, LogLevel.DEBUG)
 
 
-def test_the_usual_file_is_read_if_it_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(serve_options, "DEFAULT_CONFIG", tmp_path / "config.toml")
-    assert OPTIONS.read_file() == ConfigFile()
+def test_the_usual_file_is_read_if_it_is_there(tmp_path: Path) -> None:
+    options = replace(OPTIONS, default_config=tmp_path / "config.toml")
+    assert options.read_file() == ConfigFile()
     (tmp_path / "config.toml").write_text("noprefetch = true\n")
-    assert OPTIONS.read_file().path == tmp_path / "config.toml"
-    assert not OPTIONS.settings(OPTIONS.read_file()).fs.filling.prefetch
+    assert options.read_file().path == tmp_path / "config.toml"
+    assert not options.settings(options.read_file()).fs.filling.prefetch
 
 
 def test_options_and_file_together() -> None:

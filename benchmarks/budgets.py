@@ -39,17 +39,18 @@ GO_REQUESTS = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One budget, and what was measured."""
+    """One budget, and what was measured, in how many samples."""
 
     what: str
     reference: float
     budget: float
     measured: float
+    samples: int
 
     @property
-    def outcome(self) -> str:
-        """Whether it is kept, in a word."""
-        return "yes" if self.measured <= self.budget else "no"
+    def is_met(self) -> bool:
+        """Whether it is kept."""
+        return self.measured <= self.budget
 
 
 def verdicts(summaries: Mapping[Case, Summary]) -> Iterator[Verdict]:
@@ -60,9 +61,9 @@ def verdicts(summaries: Mapping[Case, Summary]) -> Iterator[Verdict]:
         if lazy and full:
             measured = lazy.total_seconds / full.total_seconds
             what = f"{workload}, {mode}: time / full pull"
-            yield Verdict(what, fraction, fraction * _FRACTION, measured)
+            yield Verdict(what, fraction, fraction * _FRACTION, measured, lazy.samples)
     for workload, requests in GO_REQUESTS.items():
         lazy = summaries.get((workload, PROFILE, "unoptimized"))
         if lazy:
             what = f"{workload}, unoptimized: requests until ready"
-            yield Verdict(what, requests, requests * _REQUESTS, lazy.requests)
+            yield Verdict(what, requests, requests * _REQUESTS, lazy.requests, lazy.samples)

@@ -30,7 +30,8 @@ class Mode:
         name: what results call it.
         variant: which image is started.
         snapshotter: ``overlayfs``, ``stargz`` for ours, or a peer's name.
-        is_warm: whether the image was pulled and run before, and the page cache dropped since.
+        warm_name: what results call a second start on the same node, after its layers were completed in the background and the
+            page cache was emptied; empty for none.
         socket: a peer's.
         reset: a shell command that makes a peer forget everything; empty for none.
         config: the configuration file of our snapshotter.
@@ -39,7 +40,7 @@ class Mode:
     name: str
     variant: Variant
     snapshotter: str = "stargz"
-    is_warm: bool = False
+    warm_name: str = ""
     socket: Path | None = None
     reset: str = ""
     config: str = ""
@@ -48,11 +49,14 @@ class Mode:
 OUR_MODES = {
     mode.name: mode
     for mode in (
-        Mode(name="overlayfs", variant=Variant.PLAIN, snapshotter="overlayfs"),
+        Mode(
+            name="overlayfs",
+            variant=Variant.PLAIN,
+            snapshotter="overlayfs",
+            warm_name="overlayfs-warm",
+        ),
         Mode(name="unoptimized", variant=Variant.UNOPTIMIZED),
-        Mode(name="optimized", variant=Variant.OPTIMIZED),
-        Mode(name="warm", variant=Variant.OPTIMIZED, is_warm=True),
-        Mode(name="overlayfs-warm", variant=Variant.PLAIN, snapshotter="overlayfs", is_warm=True),
+        Mode(name="optimized", variant=Variant.OPTIMIZED, warm_name="warm"),
     )
 }
 
@@ -78,47 +82,54 @@ def peer_modes(sockets: Mapping[str, str], resets: Mapping[str, str]) -> list[Mo
 
 
 def configured_modes(configs: Mapping[str, str]) -> list[Mode]:
-    """Three modes of ours for each configuration file: its name, unoptimized, optimized and warm."""
+    """Ours for each configuration file, with its name before those of the modes and of their second starts."""
     return [
-        dataclasses.replace(OUR_MODES[kind], name=f"{name}-{kind}", config=Path(path).read_text())
+        dataclasses.replace(
+            mode,
+            name=f"{name}-{mode.name}",
+            warm_name=mode.warm_name and f"{name}-{mode.warm_name}",
+            config=Path(path).read_text(),
+        )
         for name, path in configs.items()
-        for kind in ("unoptimized", "optimized", "warm")
+        for mode in OUR_MODES.values()
+        if mode.snapshotter == "stargz"
     ]
 
 
-def take_sample(
-    mode: Mode,
-    workload: Workload,
-    profile: NetworkProfile,
-    published: Published,
-    *,
-    previous: Published | None = None,
-) -> Start:
-    """Starts a workload on a node that has nothing else, and measures it.
+def take_samples(
+    mode: Mode, workload: Workload, profile: NetworkProfile, published: Published
+) -> dict[str, Start]:
+    """Starts a workload on a node that has nothing else, and measures it; and once more, if the mode has a second start.
 
     Args:
         mode: how.
         workload: what.
         profile: over which network.
         published: the workload's image, of the mode's variant.
-        previous: an image that is run, and completed in the background, before; for warm modes the same.
+
+    Returns:
+        What was measured, by the name that results have for it.
 
     Raises:
         FellBackError: a lazy mode was not lazy.
         CommandFailedError: a step failed.
         NotReadyError: the container was not ready in time.
+        TimeoutError: the layers were not completed.
     """
-    if mode.is_warm:
-        previous = published
     with EmulatedNetwork(published.host, profile) as network, new_node(mode, network) as node:
-        if previous is not None:
-            with node.start(previous.image.through(network.host), workload):
-                node.wait_complete(len(previous.layer_bytes))
+        image = published.image.through(network.host)
         empty_page_cache(published)
-        with node.start(published.image.through(network.host), workload) as start:
+        with node.start(image, workload) as cold:
+            if mode.warm_name:
+                node.wait_complete(len(published.layer_bytes))
+        node.require_lazy(cold, published)
+        if not mode.warm_name:
+            return {mode.name: cold}
+        empty_page_cache(published)
+        with node.start(image, workload) as warm:
             pass
-        node.require_lazy(start, published)
-    return start
+        node.require_lazy(warm, published)
+    return {mode.name: cold, mode.warm_name: warm}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from tests.real_registry import RealRegistry
 
 _CONVERSION_SECONDS = 1800.0
 _SERVER_SAMPLE_SECONDS = 8
+_WORTH_REPORTING = ("recorded", "left out")
 
 
 class Variant(StrEnum):
@@ -132,7 +133,12 @@ class Publisher:
             words = ["--period", str(_SERVER_SAMPLE_SECONDS)]
         with Containerd() as containerd:
             words += ["--containerd-address", str(containerd.socket), source, target]
-            run_cli("optimize", *words, "--", *workload.argv, timeout_seconds=_CONVERSION_SECONDS)
+            said = run_cli(
+                "optimize", *words, "--", *workload.argv, timeout_seconds=_CONVERSION_SECONDS
+            )
+        for line in said.splitlines():
+            if line.startswith(_WORTH_REPORTING):
+                self._report(line)
 
     def _has(self, repository: str, tag: str) -> bool:
         connection = http.client.HTTPConnection(self.host, timeout=20)

@@ -1,6 +1,8 @@
 """What results look like: a table on the terminal, and a Markdown page with charts. Ratios come first."""
 
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,15 @@ from rich.table import Table
 from benchmarks.budgets import verdicts
 from benchmarks.charts import draw_bars, draw_bytes, draw_timelines
 from benchmarks.modes import baseline_of
-from benchmarks.results import Case, Results, Summary
+from benchmarks.results import Case, Results, Summary, in_order
 
 _COLUMNS = (
     "workload", "mode", "of full pull", "ready", "p95", "pull", "create", "run",
     "requests", "MB", "CPU s", "RSS MB", "n",
 )  # fmt: skip
-_BUDGET_COLUMNS = ("what, at 1 Gbit/s and 10 ms", "stargz-snapshotter", "budget", "measured", "met")
+_BUDGET_COLUMNS = (
+    "what, at 1 Gbit/s and 10 ms", "stargz-snapshotter", "budget", "measured", "n", "met", "why not",
+)  # fmt: skip
 
 
 def show_table(results: Results, console: Console) -> None:
@@ -29,33 +33,61 @@ def show_table(results: Results, console: Console) -> None:
         console.print(table)
 
 
+def results_document(results: Results) -> list[dict[str, Any]]:
+    """The figures of all cases, as ``--json`` prints them."""
+    summaries = results.summaries()
+    documents = []
+    for case in sorted(summaries, key=in_order):
+        workload, profile, mode = case
+        names = {"workload": workload, "profile": profile, "mode": mode}
+        documents.append(
+            names | {"of_full_pull": _ratio(summaries, case)} | asdict(summaries[case])
+        )
+    return documents
+
+
 def write_report(results: Results, path: Path) -> None:
     """Writes the page, and the charts it shows, beside the results.
 
-    A file beside it whose name ends in ``.notes.md`` is taken in: what was found out about the figures.
+    Files beside it are taken in, and never written: one whose name ends in ``.notes.md``, what was found out about the figures; and one
+    that ends in ``.reasons.toml``, why budgets are missed, by what the table calls them.
+
+    Raises:
+        ValueError: there is a reason for a budget that is not in the table.
     """
     summaries = results.summaries()
     if not summaries:
         return
-    notes = path.with_suffix(".notes.md")
     parts = ["# Startup latency", _introduction(results, path)]
+    notes = path.with_suffix(".notes.md")
     if notes.exists():
         parts.append(notes.read_text().strip())
-    if rows := _budget_rows(summaries):
+    parts.append("## In short")
+    parts += [_overview(summaries, profile) for profile in _profiles(summaries)]
+    if missing := {case for run in results.runs for case in run.get("left_out", ())}:
+        parts.append(f"Not measured, for want of time: {', '.join(sorted(missing))}.")
+    if rows := _budget_rows(summaries, _reasons(path)):
         parts += ["## Budgets", _markdown(_BUDGET_COLUMNS, rows)]
     for profile in _profiles(summaries):
-        bars, sizes = (
-            path.with_name(f"{path.stem}-{profile}-{what}.svg") for what in ("time", "bytes")
-        )
-        draw_bars(summaries, profile, bars)
-        draw_bytes(summaries, profile, sizes)
-        charts = f"![time until ready]({bars.name})\n\n![bytes until ready]({sizes.name})"
-        parts += [f"## {profile}", _markdown(_COLUMNS, _rows(summaries, profile)), charts]
-        timelines = path.with_name(f"{path.stem}-{profile}-fetches.svg")
-        if draw_timelines(results.samples, profile, timelines):
-            parts.append(f"![what was fetched when]({timelines.name})")
+        parts += [f"## {profile}", _markdown(_COLUMNS, _rows(summaries, profile))]
+        parts += _draw_charts(results, summaries, profile, path)
     parts.append("## Machines\n\n" + _machines(results.runs))
     path.write_text("\n\n".join(parts) + "\n")
+
+
+def _draw_charts(
+    results: Results, summaries: Mapping[Case, Summary], profile: str, path: Path
+) -> Iterator[str]:
+    """What shows them on the page."""
+    bars, sizes, timelines = (
+        path.with_name(f"{path.stem}-{profile}-{what}.svg") for what in ("time", "bytes", "fetches")
+    )
+    draw_bars(summaries, profile, bars)
+    yield f"![time until ready]({bars.name})"
+    if draw_bytes(summaries, profile, sizes):
+        yield f"![bytes until ready]({sizes.name})"
+    if draw_timelines(results.samples, profile, timelines):
+        yield f"![what was fetched when]({timelines.name})"
 
 
 def _introduction(results: Results, path: Path) -> str:
@@ -71,20 +103,45 @@ def _introduction(results: Results, path: Path) -> str:
 
 
 def _profiles(summaries: Mapping[Case, Summary]) -> list[str]:
-    return list(dict.fromkeys(profile for _, profile, _ in sorted(summaries)))
+    return list(dict.fromkeys(profile for _, profile, _ in sorted(summaries, key=in_order)))
+
+
+def _ratio(summaries: Mapping[Case, Summary], case: Case) -> float | None:
+    """A case's time as a fraction of that of what it is compared with."""
+    workload, profile, mode = case
+    baseline = summaries.get((workload, profile, baseline_of(mode)))
+    return summaries[case].total_seconds / baseline.total_seconds if baseline else None
+
+
+def _ratio_text(summaries: Mapping[Case, Summary], case: Case) -> str:
+    ratio = _ratio(summaries, case) if case in summaries else None
+    return "-" if ratio is None else f"{ratio:.2f}"
+
+
+def _overview(summaries: Mapping[Case, Summary], profile: str) -> str:
+    """Ratios: a row for each workload, a column for each mode; last the seconds that they are fractions of."""
+    cases = sorted((case for case in summaries if case[1] == profile), key=in_order)
+    full = sorted({baseline_of(mode) for _, _, mode in cases})
+    modes = {mode for _, _, mode in cases} - set(full)
+    columns = sorted(modes, key=lambda mode: in_order(("", profile, mode)))
+    rows = []
+    for workload in dict.fromkeys(workload for workload, _, _ in cases):
+        found = [summaries.get((workload, profile, mode)) for mode in full]
+        seconds = [f"{summary.total_seconds:.1f} s" if summary else "-" for summary in found]
+        ratios = [_ratio_text(summaries, (workload, profile, mode)) for mode in columns]
+        rows.append([workload, *ratios, *seconds])
+    return _markdown([f"{profile}: time / full pull", *columns, *full], rows)
 
 
 def _rows(summaries: Mapping[Case, Summary], profile: str) -> Iterator[list[str]]:
-    for case in sorted(case for case in summaries if case[1] == profile):
+    for case in sorted((case for case in summaries if case[1] == profile), key=in_order):
         workload, _, mode = case
         summary = summaries[case]
-        baseline = summaries.get((workload, profile, baseline_of(mode)))
-        ratio = f"{summary.total_seconds / baseline.total_seconds:.2f}" if baseline else "-"
         is_ours = summary.rss_bytes > 0
         yield [
             workload,
             mode,
-            ratio,
+            _ratio_text(summaries, case),
             f"{summary.total_seconds:.2f}",
             f"{summary.p95_seconds:.2f}",
             f"{summary.pull_seconds:.2f}",
@@ -98,15 +155,33 @@ def _rows(summaries: Mapping[Case, Summary], profile: str) -> Iterator[list[str]
         ]
 
 
-def _budget_rows(summaries: Mapping[Case, Summary]) -> list[list[str]]:
+def _reasons(path: Path) -> dict[str, str]:
+    file = path.with_suffix(".reasons.toml")
+    return tomllib.loads(file.read_text()) if file.exists() else {}
+
+
+def _budget_rows(summaries: Mapping[Case, Summary], reasons: Mapping[str, str]) -> list[list[str]]:
+    found = list(verdicts(summaries))
+    if unknown := reasons.keys() - {verdict.what for verdict in found}:
+        raise ValueError(
+            f"reasons for budgets that were not measured: {', '.join(sorted(unknown))}"
+        )
     return [
-        [v.what, f"{v.reference:g}", f"{v.budget:.3g}", f"{v.measured:.3g}", v.outcome]
-        for v in verdicts(summaries)
+        [
+            verdict.what,
+            f"{verdict.reference:g}",
+            f"{verdict.budget:.3g}",
+            f"{verdict.measured:.3g}",
+            str(verdict.samples),
+            "yes" if verdict.is_met else "no",
+            "" if verdict.is_met else reasons.get(verdict.what, ""),
+        ]
+        for verdict in found
     ]
 
 
 def _machines(runs: Sequence[Mapping[str, Any]]) -> str:
-    columns = list(dict.fromkeys(key for run in runs for key in run))
+    columns = list(dict.fromkeys(key for run in runs for key in run if key != "left_out"))
     return _markdown(columns, ([str(run.get(key, "")) for key in columns] for run in runs))
 
 

@@ -19,6 +19,18 @@ Case = tuple[str, str, str]
 _ANSWERS = (RequestKind.BLOB, RequestKind.MANIFEST, RequestKind.OTHER)
 
 
+_PROFILES = ("1gbit-10ms", "100mbit-50ms", "loopback")
+_MODES = ("overlayfs", "overlayfs-warm", "unoptimized", "optimized")
+
+
+def in_order(case: Case) -> tuple[int, str, bool, int, str]:
+    """What cases are sorted by: networks, the one that budgets are for first; workloads; first starts before second ones; full pulls first."""
+    workload, profile, mode = case
+    network = _PROFILES.index(profile) if profile in _PROFILES else len(_PROFILES)
+    place = _MODES.index(mode) if mode in _MODES else len(_MODES)
+    return network, workload, mode.endswith("warm"), place, mode
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """One measured start, as it is kept.
@@ -114,9 +126,10 @@ class Results:
     def add(self, sample: Sample) -> None:
         """Keeps a sample, at once."""
         self.samples.append(sample)
-        self._save()
+        self.save()
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Writes the file; it appears whole, or stays as it was."""
         lines = ",\n".join(json.dumps(asdict(sample)) for sample in self.samples)
         text = f'{{"runs": {json.dumps(self.runs, indent=1)},\n"samples": [\n{lines}\n]}}\n'
         unfinished = self.path.with_suffix(".unfinished")

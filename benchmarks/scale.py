@@ -27,7 +27,7 @@ from rich.table import Table
 from benchmarks import machine
 from benchmarks.images import recipes
 from benchmarks.machine import Usage
-from benchmarks.modes import OUR_MODES, Mode, empty_page_cache, new_node, take_sample
+from benchmarks.modes import OUR_MODES, Mode, empty_page_cache, new_node
 from benchmarks.network import PROFILES, EmulatedNetwork, NetworkProfile
 from benchmarks.publishing import Publisher
 from benchmarks.startup import DEFAULT_CACHE, RESULTS
@@ -139,13 +139,15 @@ def update(mode: Mode, profile: NetworkProfile, publisher: Publisher) -> Update:
     """
     workload = WORKLOADS["numpy"]
     next_version = dataclasses.replace(workload, image="python-v2")
-    start = take_sample(
-        mode,
-        workload,
-        profile,
-        publisher.publish(next_version, mode.variant),
-        previous=publisher.publish(workload, mode.variant),
-    )
+    old = publisher.publish(workload, mode.variant)
+    new = publisher.publish(next_version, mode.variant)
+    with EmulatedNetwork(publisher.host, profile) as network, new_node(mode, network) as node:
+        with node.start(old.image.through(network.host), workload):
+            node.wait_complete(len(old.layer_bytes))
+        empty_page_cache(new)
+        with node.start(new.image.through(network.host), next_version) as start:
+            pass
+        node.require_lazy(start, new)
     return Update(
         mode=mode.name,
         total_seconds=round(start.total_seconds, 3),

@@ -1,6 +1,6 @@
 """How long until a container is ready whose image is not here, and what it costs: lazily, and by full pulls.
 
-    python -m benchmarks.startup [--workload NAME]... [--profile NAME]... [--mode NAME]... [-n N] [--out FILE]
+    python -m benchmarks.startup [--workload NAME]... [--profile NAME]... [--mode NAME]... [-n N] [--minutes M] [--out FILE]
 
 Each sample begins with a new containerd, a new snapshotter with an empty state directory, a new network, and an empty page
 cache. What is compared takes turns in random order. Samples are added to ``--out`` as they are taken: an
@@ -9,54 +9,52 @@ report beside it is made anew each time. docs/benchmarks.md explains the method.
 """
 
 import argparse
-import random
+import json
+import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from benchmarks import machine
 from benchmarks.images import DEFAULT_MODEL_BYTES, recipes
-from benchmarks.modes import OUR_MODES, Mode, configured_modes, peer_modes, take_sample
-from benchmarks.network import PROFILES, NetworkProfile
+from benchmarks.modes import OUR_MODES, configured_modes, peer_modes, take_samples
+from benchmarks.network import PROFILES
+from benchmarks.planning import (
+    Plan,
+    Turn,
+    case_of,
+    estimate_seconds,
+    fitting,
+    foresee,
+    left_out,
+    plan_turns,
+)
 from benchmarks.publishing import Publisher
-from benchmarks.report import show_table, write_report
+from benchmarks.report import results_document, show_table, write_report
 from benchmarks.results import Results, Sample
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.workloads import WORKLOADS
 
 _ROOT = Path(__file__).parents[1]
 DEFAULT_CACHE = _ROOT / "build/benchmarks"
 RESULTS = _ROOT / "benchmarks/results"
-_DEFAULT_WORKLOADS = ("python", "numpy", "node", "redis", "postgres", "nginx", "gcc", "java")
-
-Plan = tuple[Workload, NetworkProfile, Mode]
+_NOT_BY_DEFAULT = ("tiny",)
 
 
 def plans(options: argparse.Namespace) -> list[Plan]:
     """All that is to be measured."""
     modes = [OUR_MODES[name] for name in options.mode or OUR_MODES]
-    modes += configured_modes(dict(options.config))
     modes += peer_modes(dict(options.peer), dict(options.peer_reset))
+    configured = configured_modes(dict(options.config))
+    with_configs = options.config_workload or WORKLOADS
     return [
         (WORKLOADS[workload], PROFILES[profile], mode)
-        for workload in options.workload or _DEFAULT_WORKLOADS
+        for workload in options.workload or WORKLOADS
+        if options.workload or workload not in _NOT_BY_DEFAULT
         for profile in options.profile or PROFILES
-        for mode in modes
+        for mode in (*modes, *(configured if workload in with_configs else ()))
     ]
-
-
-def missing(wanted: Sequence[Plan], results: Results, *, n: int) -> Iterator[Plan]:
-    """What is left to do, round by round, in random order within each."""
-    for number in range(1, n + 1):
-        turn = [plan for plan in wanted if results.count(_case(plan)) < number]
-        random.Random(number).shuffle(turn)  # noqa: S311 - an order that nobody chose
-        yield from turn
-
-
-def _case(plan: Plan) -> tuple[str, str, str]:
-    workload, profile, mode = plan
-    return workload.name, profile.name, mode.name
 
 
 def _name_and_value(text: str) -> tuple[str, str]:
@@ -76,7 +74,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--workload",
         action="append",
         choices=WORKLOADS,
-        help="default: all but tiny, pandas and ai",
+        help=f"default: all but {', '.join(_NOT_BY_DEFAULT)}",
     )
     add("--profile", action="append", choices=PROFILES, help="default: all")
     add("--mode", action="append", choices=OUR_MODES, help="default: all")
@@ -88,6 +86,12 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         default=[],
         metavar="NAME=FILE",
         help="also measure ours with that configuration file",
+    )
+    add(
+        "--config-workload",
+        action="append",
+        choices=WORKLOADS,
+        help="measure --config with this workload only; may be repeated",
     )
     add(
         "--peer",
@@ -112,45 +116,95 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--minutes",
         type=float,
         default=float("inf"),
-        help="begin no sample when they were taken for so long",
+        help="how long samples may be taken; what will be taken then is said before",
     )
+    add("--build-only", action="store_true", help="make the images that are missing, and no more")
+    add("--plan-only", action="store_true", help="say what would be measured, and no more")
     add("--report-only", action="store_true", help="take no samples")
+    add("--json", action="store_true", dest="as_json", help="print the figures as JSON")
     return parser.parse_args(arguments)  # fmt: skip
 
 
 def measure(options: argparse.Namespace, console: Console, results: Results) -> None:
-    """Takes what samples are missing."""
-    wanted = plans(options)
+    """Takes what samples are missing, as far as there is time."""
     made = recipes(model_bytes=options.model_bytes)
     with Publisher(options.cache, made, console.print) as publisher:
-        for workload, _, mode in wanted:
-            publisher.publish(workload, mode.variant)
+        turns = _missing_turns(options, publisher, results)
+        seconds = 60 * options.minutes
+        _show_plan(turns, seconds, console)
+        if options.plan_only or options.build_only:
+            return
+        run = machine.describe()
+        results.runs.append(run)
         # What is made once does not count.
-        end = time.monotonic() + 60 * options.minutes
-        results.runs.append(machine.describe())
-        for plan in missing(wanted, results, n=options.n):
-            if time.monotonic() > end:
-                console.print("out of time; the same command continues")
-                return
-            workload, profile, mode = plan
-            published = publisher.publish(workload, mode.variant)
-            start = take_sample(mode, workload, profile, published)
-            sample = Sample.of(start, run=len(results.runs) - 1, case=_case(plan))
+        began = time.monotonic()
+        taken: list[Turn] = []
+        for turn in fitting(turns, lambda: time.monotonic() - began, seconds=seconds):
+            _take(turn, publisher, results, console)
+            taken.append(turn)
+        if missing := left_out(turns, taken):
+            run["left_out"] = [" over ".join(cell) for cell in missing]
+            results.save()
+
+
+def _missing_turns(
+    options: argparse.Namespace, publisher: Publisher, results: Results
+) -> list[Turn]:
+    def estimate(plan: Plan) -> float:
+        workload, _, mode = plan
+        known = [s.total_seconds for s in results.samples if s.case == case_of(plan)]
+        return estimate_seconds(
+            plan,
+            image_bytes=sum(publisher.publish(workload, mode.variant).layer_bytes.values()),
+            known_seconds=statistics.median(known) if known else None,
+        )
+
+    return plan_turns(plans(options), n=options.n, count=results.count, estimate=estimate)
+
+
+def _show_plan(turns: Sequence[Turn], seconds: float, console: Console) -> None:
+    outlook = foresee(turns, seconds=seconds)
+    console.print(f"plan: {outlook.samples} samples, ~{outlook.seconds / 60:.0f} minutes")
+    rounds: dict[tuple[str, str], int] = {}
+    for turn in outlook.turns:
+        rounds[turn.cell] = turn.number
+    for profile in PROFILES:
+        names = [f"{name} {n}" for (name, network), n in rounds.items() if network == profile]
+        if names:
+            console.print(f"  {profile}, samples of each mode: {', '.join(sorted(names))}")
+    for (workload, profile), needed in outlook.left_out.items():
+        console.print(f"  left out: {workload} over {profile}: ~{needed / 60:.0f} minutes a turn")
+
+
+def _take(turn: Turn, publisher: Publisher, results: Results, console: Console) -> None:
+    began = time.monotonic()
+    for workload, profile, mode in turn.plans:
+        published = publisher.publish(workload, mode.variant)
+        for name, start in take_samples(mode, workload, profile, published).items():
+            case = (workload.name, profile.name, name)
+            sample = Sample.of(start, run=len(results.runs) - 1, case=case)
             results.add(sample)
             console.print(
-                f"{workload.name:10} {profile.name:14} {mode.name:16} {sample.total_seconds:7.2f} s "
+                f"{workload.name:10} {profile.name:14} {name:16} {sample.total_seconds:7.2f} s "
                 f"= {sample.pull_seconds:.2f} + {sample.create_seconds:.2f} + {sample.run_seconds:.2f}; "
                 f"{sample.bytes_down / 1e6:.2f} MB, {sample.answered_requests} requests"
             )
+    elapsed = time.monotonic() - began
+    console.print(f"turn {turn.number}: {elapsed:.0f} s, expected {turn.seconds:.0f} s")
 
 
 def main() -> None:
     options = parse_options()
-    console = Console(width=130)
+    console = Console(width=130, stderr=options.as_json)  # stdout is for the JSON
     results = Results.load(options.out)
     if not options.report_only:
         measure(options, console, results)
-    show_table(results, console)
+    if options.plan_only or options.build_only:
+        return
+    if options.as_json:
+        print(json.dumps(results_document(results), indent=2))
+    else:
+        show_table(results, console)
     write_report(results, options.out.with_suffix(".md"))
 
 

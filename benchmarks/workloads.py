@@ -111,12 +111,14 @@ class Workload:
         image: the recipe of its image.
         argv: the command.
         ready: how one can tell.
+        reads_all: whether it reads all of its image, or nearly.
     """
 
     name: str
     image: str
     argv: Sequence[str]
     ready: Line | Answer
+    reads_all: bool = False
 
     def wait_ready(
         self, output: BufferedReader, directory: Path, *, deadline_seconds: float
@@ -177,6 +179,12 @@ WORKLOADS = {
             Line("compiled"),
         ),
         Workload("java", "openjdk", ("java", "-cp", "/app", "Hello"), Line("hello")),
-        Workload("ai", "ai", ("sh", "-c", "cat /models/* >/dev/null && echo read"), Line("read")),
+        Workload(
+            "ai",
+            "ai",
+            ("sh", "-c", "cat /models/* >/dev/null && echo read"),
+            Line("read"),
+            reads_all=True,
+        ),
     )
 }

@@ -2,17 +2,18 @@
 
 import logging
 import os
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
 from fs.ending import Ending
-from fs.erofs.data_connection import DataConnection, connect, disconnect, let_keep
+from fs.erofs.data_connection import DataConnection, connect, disconnect
 from fs.erofs.data_directory import node_of
 from fs.erofs.data_server import DataServer
+from fs.erofs.kept_connection import held_by_keeper
 from fs.erofs.mounts import Access, probe
 from fs.erofs.trees import ErofsTrees, unmount_trees
 from fs.errors import StaleLayerError, StartError
@@ -25,34 +26,59 @@ from fs.settings import Backend
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What a former process may have left.
+
+    Attributes:
+        root: the fs server's directory, with mounts in it.
+        held: descriptors that the service manager held.
+    """
+
+    root: Path
+    held: tuple[int, ...] = ()
+
+
 @asynccontextmanager
 async def shown_layers(
     backend: Backend,
     layers: LayerTable,
     directories: LayerDirectories,
     *,
-    root: Path,
+    left: Inheritance,
     fuse: FuseTrees,
     ending: Ending,
 ) -> AsyncIterator[LayerTrees]:
     """What shows layers, for the time of a ``with`` block.
+
+    Args:
+        backend: which one is wanted.
+        layers: what is shown.
+        directories: where layers are kept.
+        left: what a former process left; whatever can be gone on with is.
+        fuse: the backend of this process.
+        ending: whether mounts are to be left, at the end.
 
     Raises:
         StartError: the backend that is wanted is not to be had.
         MountError: the kernel does not mount what the probe says it does, or does not let go of what was mounted.
         OSError: the disk is full or broken.
     """
+    root = left.root
     access = await trio.to_thread.run_sync(_choose, backend, root)
     if access is None:
-        await trio.to_thread.run_sync(_clear, root)
+        await trio.to_thread.run_sync(_clear, left)
         yield fuse
         return
-    connection = await trio.to_thread.run_sync(connect, root)
+    connection = await trio.to_thread.run_sync(connect, root, left.held)
     try:
-        async with _serving(connection, layers, directories, root) as server:
+        async with _serving(connection, layers, directories) as server:
             trees = ErofsTrees(root, layers, directories, server, access=access, fallback=fuse)
             try:
-                async with trees.kept_up(is_served=connection.negotiated is not None):
+                async with (
+                    held_by_keeper(root, connection, await server.wait_negotiated()),
+                    trees.kept_up(is_served=connection.negotiated is not None),
+                ):
                     yield trees
             finally:
                 if ending.takes_mounts_away:
@@ -65,7 +91,7 @@ async def shown_layers(
 
 @asynccontextmanager
 async def _serving(
-    connection: DataConnection, layers: LayerTable, directories: LayerDirectories, root: Path
+    connection: DataConnection, layers: LayerTable, directories: LayerDirectories
 ) -> AsyncIterator[DataServer]:
     """The data server, on a connection that the next process can take over."""
 
@@ -78,13 +104,6 @@ async def _serving(
     async with DataServer(
         connection.descriptor, negotiated=connection.negotiated, find=find
     ) as server:
-        if connection.negotiated is None:
-            negotiated = await server.wait_negotiated()
-            try:
-                await trio.to_thread.run_sync(let_keep, root, connection, negotiated)
-            except (OSError, subprocess.CalledProcessError) as error:
-                fields = {"error": str(error)}
-                _log.warning("no keeper: readers fail if this ends", extra={"fields": fields})
         yield server
 
 
@@ -102,7 +121,9 @@ def _choose(backend: Backend, root: Path) -> Access | None:
     raise StartError(f'backend erofs cannot be used here: {found}; set backend = "fuse"')
 
 
-def _clear(root: Path) -> None:
+def _clear(left: Inheritance) -> None:
     """Takes away what the other backend left mounted."""
-    unmount_trees(root)
-    disconnect(root)
+    for descriptor in left.held:
+        os.close(descriptor)
+    unmount_trees(left.root)
+    disconnect(left.root)

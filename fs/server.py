@@ -19,7 +19,7 @@ from pathlib import Path
 
 import trio
 
-from fs.backend import shown_layers
+from fs.backend import Inheritance, shown_layers
 from fs.control import ControlService, Served, control_socket
 from fs.ending import Ending
 from fs.errors import MountError, SettingsError, StartError
@@ -45,6 +45,7 @@ class ServerSettings:
     root: Path
     socket: Path
     settings_file: Path | None = None
+    held: tuple[int, ...] = ()
 
     @property
     def mountpoint(self) -> Path:
@@ -91,7 +92,7 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
             told.backend,
             layers,
             directories,
-            root=settings.root,
+            left=Inheritance(settings.root, settings.held),
             fuse=FuseTrees(settings.mountpoint),
             ending=ending,
         ) as trees,
@@ -204,11 +205,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--socket", type=Path, required=True, help="control socket to listen on")
     parser.add_argument("--ready-fd", type=int, help="descriptor to announce readiness on")
     parser.add_argument("--settings", type=Path, help="file of settings; read again on SIGHUP")
+    parser.add_argument(
+        "--held-fd",
+        type=int,
+        action="append",
+        default=[],
+        help="descriptor that the service manager held for a former server; may be given again",
+    )
     parser.add_argument("--log", type=Path, help="file to log to, of bounded size; else stderr")
     options = parser.parse_args(arguments)
     announce = _Announcement(options.ready_fd)
     exit_code = 0
-    settings = ServerSettings(options.root.absolute(), options.socket.absolute(), options.settings)
+    settings = ServerSettings(
+        options.root.absolute(), options.socket.absolute(), options.settings, tuple(options.held_fd)
+    )
     try:
         _start_logging(settings, options.log)
         _raise_descriptor_limit()

@@ -6,6 +6,8 @@ import select
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,10 +40,16 @@ class FsProcessSettings:
 
 
 class FsProcess:
-    """Sees to it that an fs server runs. Safe to call from many threads."""
+    """Sees to it that an fs server runs. Safe to call from many threads.
 
-    def __init__(self, settings: FsProcessSettings) -> None:
+    Args:
+        settings: How it is started.
+        held: Descriptors that the service manager held for a former one; the first one that is started gets them.
+    """
+
+    def __init__(self, settings: FsProcessSettings, held: Sequence[int] = ()) -> None:
         self._settings = settings
+        self._held = tuple(held)
         self._starting = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -54,7 +62,7 @@ class FsProcess:
         Raises:
             FsServerError: it cannot be started, or is not ready in time.
         """
-        with self._starting:
+        with self._starting, self._no_longer_held():
             if is_listening(self._settings.socket):
                 return False
             self._reap()
@@ -65,6 +73,16 @@ class FsProcess:
                     return False  # somebody else was faster
                 raise
             return True
+
+    @contextmanager
+    def _no_longer_held(self) -> Iterator[None]:
+        """Lets go of what was held, whatever comes of the start: readers would wait for us, who do not answer."""
+        try:
+            yield
+        finally:
+            for descriptor in self._held:
+                os.close(descriptor)
+            self._held = ()
 
     def _reap(self) -> None:
         """Forgets a server of ours that has died, so that it does not stay a zombie."""
@@ -79,12 +97,12 @@ class FsProcess:
             with settings.log.open("ab") as log:
                 settings.log.chmod(0o600)
                 self._process = subprocess.Popen(  # noqa: S603 - our own program, without a shell
-                    _command(settings, writing),
+                    _command(settings, writing, self._held),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     cwd="/",
-                    pass_fds=(writing,),
+                    pass_fds=(writing, *self._held),
                     start_new_session=settings.detached,
                 )
         except OSError as error:
@@ -121,7 +139,7 @@ def _wait_for_end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _command(settings: FsProcessSettings, ready_descriptor: int) -> list[str]:
+def _command(settings: FsProcessSettings, ready_descriptor: int, held: Sequence[int]) -> list[str]:
     return [
         *(sys.executable, "-m", "fs.server"),
         *("--root", str(settings.root)),
@@ -129,6 +147,7 @@ def _command(settings: FsProcessSettings, ready_descriptor: int) -> list[str]:
         *("--ready-fd", str(ready_descriptor)),
         *("--settings", str(settings.settings_file)),
         *("--log", str(settings.log)),
+        *(f"--held-fd={descriptor}" for descriptor in held),
     ]
 
 

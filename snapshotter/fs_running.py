@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fs.erofs.descriptor_store import STORED_NAME
+from fs.service_manager import take_held
 from fs.settings import write_settings
 from snapshotter.config import ServeSettings
 from snapshotter.errors import FsServerError, StartupError
@@ -53,7 +55,8 @@ def running_fs_server(settings: ServeSettings) -> Iterator[FsProcess]:
             log=settings.fs_log,
             settings_file=settings.fs_settings_file,
             detached=not settings.foreground_fs,
-        )
+        ),
+        take_held(STORED_NAME, os.environ),
     )
     if not process.ensure_running():
         reload_fs_server(settings)

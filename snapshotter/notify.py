@@ -1,8 +1,8 @@
 """Telling systemd how a service of Type=notify is doing."""
 
-import os
-import socket
 import time
+
+from fs.service_manager import tell
 
 
 def notify(state: str) -> None:
@@ -11,14 +11,7 @@ def notify(state: str) -> None:
     Raises:
         OSError: somebody wanted to know, and cannot be reached.
     """
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]  # in the abstract namespace
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
-        connection.connect(address)
-        connection.sendall(state.encode())
+    tell(state)
 
 
 def notify_reloading() -> None:
@@ -28,4 +21,4 @@ def notify_reloading() -> None:
         OSError: somebody wanted to know, and cannot be reached.
     """
     now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-    notify(f"RELOADING=1\nMONOTONIC_USEC={now}")
+    tell(f"RELOADING=1\nMONOTONIC_USEC={now}")

@@ -1,17 +1,19 @@
 """The data server's connection: taken over from a former process where it can be, mounted anew where not.
 
 <root>/data     where it is mounted
-<root>/keeper   the socket of the process that holds it (``fs.erofs.keeper``)
+<root>/keeper   the socket of the process that holds it (``fs.erofs.keeper``); systemd may, too (``descriptor_store``)
 """
 
+import contextlib
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from fs.erofs import keeper
+from fs.erofs import descriptor_store, keeper
 from fs.erofs.fuse_protocol import Negotiated
 from fs.erofs.keeper import Kept
 from fs.layer_image import LAYOUT_VERSION
@@ -45,15 +47,24 @@ class DataConnection:
     negotiated: Negotiated | None
 
 
-def connect(root: Path) -> DataConnection:
+def connect(root: Path, held: Sequence[int] = ()) -> DataConnection:
     """Takes the connection over, or makes one; it blocks. Whoever calls closes its descriptor.
+
+    Args:
+        root: the fs server's.
+        held: what the service manager held for a former process. They belong to this function from now on.
 
     Raises:
         MountError: the kernel refuses.
         OSError: ``/dev/fuse`` cannot be opened.
     """
     mountpoint = data_mountpoint(root)
-    kept = keeper.kept(_keeper_socket(root))
+    stored = descriptor_store.stored(held)
+    kept = keeper.kept(keeper_socket(root))
+    if kept is None:
+        kept = stored
+    elif stored is not None:
+        os.close(stored.descriptor)
     if kept is not None:
         negotiated = _serveable(kept.state)
         if negotiated is not None and mounts_at(mountpoint):
@@ -67,15 +78,23 @@ def connect(root: Path) -> DataConnection:
 
 
 def let_keep(root: Path, connection: DataConnection, negotiated: Negotiated) -> None:
-    """Gives a new connection to a keeper, so that the next process can take it over; it blocks.
+    """Gives a connection to a keeper, and to the service manager, so that the next process can take it over; it blocks.
 
     Raises:
         OSError: there can be no keeper.
         subprocess.CalledProcessError: idem.
     """
-    path = _keeper_socket(root)
+    kept = Kept(connection.descriptor, msgspec.json.encode(_State(negotiated)))
+    path = keeper_socket(root)
+    keeper.end(path)  # one of an older version, which nobody can watch
     keeper.start(path)
-    keeper.keep(path, Kept(connection.descriptor, msgspec.json.encode(_State(negotiated))))
+    keeper.keep(path, kept)
+    try:
+        if descriptor_store.store(kept):
+            _log.info("the service manager holds the connection of the data server, too")
+    except OSError as error:
+        fields = {"error": str(error)}
+        _log.warning("the service manager cannot be reached", extra={"fields": fields})
 
 
 def disconnect(root: Path) -> None:
@@ -85,12 +104,19 @@ def disconnect(root: Path) -> None:
         MountError: the kernel does not let go.
     """
     unmount_lazily(data_mountpoint(root))
-    keeper.end(_keeper_socket(root))
+    keeper.end(keeper_socket(root))
+    with contextlib.suppress(OSError):  # whoever manages this service is gone itself
+        descriptor_store.drop()
 
 
 def data_mountpoint(root: Path) -> Path:
     """Where the data server's files are."""
     return root / "data"
+
+
+def keeper_socket(root: Path) -> Path:
+    """Where the keeper listens."""
+    return root / "keeper"
 
 
 def _serveable(kept_state: bytes) -> Negotiated | None:
@@ -102,7 +128,3 @@ def _serveable(kept_state: bytes) -> Negotiated | None:
     # Without a repetition, what the former process read and did not answer would wait for ever.
     serveable = state.negotiated.can_resend and state.layout == LAYOUT_VERSION
     return state.negotiated if serveable else None
-
-
-def _keeper_socket(root: Path) -> Path:
-    return root / "keeper"

@@ -3,7 +3,8 @@
 ``python -m fs.erofs.keeper DESCRIPTOR`` listens on the unix socket it inherits as that descriptor. It holds
 one ``/dev/fuse`` descriptor and a few bytes that belong to it, and gives both to whoever asks: while
 somebody holds the descriptor, the kernel lets readers wait instead of failing them. It imports next to
-nothing and reads nothing but its socket; nothing in it changes from version to version.
+nothing and reads nothing but its socket; it has to be understood by older and newer versions
+of everything else.
 """
 
 import contextlib
@@ -17,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # A message begins with one of these; what is kept follows.
-_KEEP, _GIVE, _END = b"K", b"G", b"E"
+_KEEP, _GIVE, _WATCH, _END = b"K", b"G", b"W", b"E"
 _DONE = b"D"
-_MAX_STATE_BYTES = 4096
+MAX_STATE_BYTES = 4096
 _TALK_SECONDS = 5.0
 
 
@@ -73,10 +74,27 @@ def kept(path: Path) -> Kept | None:
     """What the keeper holds; None if it holds nothing, or there is none."""
     with contextlib.suppress(OSError), _connected(path) as talking:
         talking.send(_GIVE)
-        state, descriptors, *_ = socket.recv_fds(talking, 1 + _MAX_STATE_BYTES, 1)
+        state, descriptors, *_ = socket.recv_fds(talking, 1 + MAX_STATE_BYTES, 1)
         if descriptors:
             os.set_inheritable(descriptors[0], False)  # noqa: FBT003 - as the library has it
             return Kept(descriptors[0], state[1:])
+    return None
+
+
+def watch(path: Path) -> socket.socket | None:
+    """A connection that is readable once the keeper has ended; None if there is none, or none that can be watched."""
+    try:
+        watching = _connected(path)
+    except OSError:
+        return None
+    try:
+        watching.send(_WATCH)
+        if watching.recv(1) == _DONE:
+            watching.settimeout(0.0)
+            return watching
+    except OSError:
+        pass
+    watching.close()
     return None
 
 
@@ -102,6 +120,9 @@ def _connected(path: Path) -> socket.socket:
 class _Keeper:
     def __init__(self) -> None:
         self.held: Kept | None = None
+        self._watcher: socket.socket | None = (
+            None  # whoever came last; it is told of the end by a closed connection
+        )
 
     def serve(self, listening: socket.socket) -> None:
         """Answers one after the other, until it is told to end."""
@@ -115,12 +136,16 @@ class _Keeper:
 
     def _answer(self, talking: socket.socket) -> bool:
         """Answers one message; tells whether it was the last."""
-        message, descriptors, *_ = socket.recv_fds(talking, 1 + _MAX_STATE_BYTES, 1)
+        message, descriptors, *_ = socket.recv_fds(talking, 1 + MAX_STATE_BYTES, 1)
         kind, state = message[:1], message[1:]
         if kind == _KEEP and descriptors:
             if self.held is not None:
                 os.close(self.held.descriptor)
             self.held = Kept(descriptors[0], state)
+        elif kind == _WATCH:
+            if self._watcher is not None:
+                self._watcher.close()
+            self._watcher = talking.dup()
         elif kind == _GIVE and self.held is not None:
             socket.send_fds(talking, [_DONE + self.held.state], [self.held.descriptor])
             return False

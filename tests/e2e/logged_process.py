@@ -30,6 +30,7 @@ class LoggedProcess:
         *,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.name = Path(argv[0]).name
         self._lines: list[str] = []
@@ -42,6 +43,7 @@ class LoggedProcess:
             stderr=subprocess.STDOUT,
             env=dict(os.environ) | dict(env or {}),
             cwd=cwd,
+            pass_fds=pass_fds,
         )
         self._reader = threading.Thread(target=self._read, name=f"log of {self.name}")
         self._reader.start()

@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -75,7 +76,10 @@ class FsServer:
         assert self.process is not None
         return "\n".join(self.process.lines())
 
-    def start(self) -> None:
+    def start(
+        self, *, environment: Mapping[str, str] | None = None, held: Sequence[int] = ()
+    ) -> None:
+        """Starts the process, which inherits what the service manager held."""
         words: list[str | Path] = [
             "--root",
             self.root,
@@ -83,9 +87,10 @@ class FsServer:
             self.socket,
             "--settings",
             self.settings,
+            *(f"--held-fd={descriptor}" for descriptor in held),
         ]
         command = [sys.executable, "-m", "fs.server", *words]
-        self.process = LoggedProcess(command)
+        self.process = LoggedProcess(command, env=environment, pass_fds=held)
         self.process.wait_for_line('"fs server (ready|cannot run)"', deadline_seconds=20)
 
     def end(self) -> None:

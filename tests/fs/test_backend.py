@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from fs.erofs.descriptor_store import STORED_NAME
 from fs.mounting import mounts_at
 from tests.e2e.leftovers import mounts_under, processes_under
 from tests.fakes.faulty_proxy import Fault, FaultyProxy
+from tests.fakes.service_manager import ServiceManager
 from tests.fs.backends import on_erofs
 from tests.fs.conftest import Push
 from tests.fs.fs_server import FsServer, PushedLayer, drop_page_cache
@@ -143,6 +145,42 @@ def test_without_a_keeper_readers_fail_and_never_see_zeros(
             file.read()
     assert fs_server.attach(layer) == directory
     assert Readers(directory).outputs() == EXPECTED
+
+
+def test_what_the_service_manager_held_is_taken_over(
+    fs_server: FsServer, layer: PushedLayer, tmp_path: Path
+) -> None:
+    """As after a kill of the whole service: nothing of it lives, and a reader waits."""
+    fs_server.end()
+    with ServiceManager(tmp_path / "notify") as manager:
+        fs_server.start(environment=manager.environment)
+        manager.wait_stored()
+        directory = fs_server.attach(layer)
+        (keeper,) = keepers(fs_server)
+        os.kill(fs_server.pid, signal.SIGSTOP)  # or it would replace its keeper
+        os.kill(keeper, signal.SIGKILL)
+        readers = Readers(directory)
+        fs_server.kill()
+        held = tuple(os.dup(number) for number in manager.held[STORED_NAME])
+        fs_server.start(environment=manager.environment, held=held)
+        for number in held:
+            os.close(number)
+        manager.wait_stored()
+        assert readers.outputs() == EXPECTED
+        assert len(keepers(fs_server)) == 1
+        fs_server.end()
+        assert manager.names_held() == set()
+
+
+def test_a_keeper_that_dies_alone_is_replaced(fs_server: FsServer, directory: Path) -> None:
+    (keeper,) = keepers(fs_server)
+    os.kill(keeper, signal.SIGKILL)
+    assert fs_server.process is not None
+    fs_server.process.wait_for_line("another one holds the connection", deadline_seconds=20)
+    fs_server.kill()
+    readers = Readers(directory)
+    fs_server.start()
+    assert readers.outputs() == EXPECTED
 
 
 def test_a_complete_layer_needs_no_process(

@@ -18,6 +18,7 @@ from snapshotter.config import TcpAddress
 from snapshotter.mounts import Kind
 from snapshotter.unix_socket import is_listening
 from tests.e2e.leftovers import (
+    kill_processes_under,
     mounts_under,
     processes_under,
 )
@@ -36,7 +37,7 @@ def home() -> Iterator[Home]:
 
 def end(home: Home, daemon: subprocess.Popen[str], number: signal.Signals) -> list[dict[str, str]]:
     daemon.send_signal(number)
-    assert home.notifications.recv(100) == b"STOPPING=1"
+    assert home.manager.next_state() == "STOPPING=1"
     assert daemon.wait(timeout=30) == 0
     assert daemon.stderr is not None
     return [json.loads(line) for line in daemon.stderr]
@@ -72,6 +73,20 @@ def test_a_killed_daemon_is_succeeded(home: Home) -> None:
         home.stop()
 
 
+def test_where_all_processes_were_killed_the_next_life_goes_on(home: Home) -> None:
+    with home.serving() as daemon:
+        home.manager.wait_stored()
+        daemon.kill()
+        daemon.wait(timeout=30)
+        kill_processes_under(home.root)
+    before = mounts_under(home.root / "stargz" / "data")
+    with home.serving_next_life():
+        assert "connection of the data server taken over" in (home.root / "fs.log").read_text()
+        assert mounts_under(home.root / "stargz" / "data") == before
+        home.stop()
+        assert home.manager.names_held() == set()
+
+
 def test_stop_ends_all_and_leaves_nothing(home: Home) -> None:
     with home.serving() as daemon:
         done = home.run("--stop")
@@ -101,8 +116,8 @@ def test_the_configuration_is_read_again(home: Home) -> None:
         ):
             config.write_text(text)
             daemon.send_signal(signal.SIGHUP)
-            assert home.notifications.recv(100).startswith(b"RELOADING=1")
-            assert home.notifications.recv(100) == b"READY=1"
+            assert home.manager.next_state().startswith("RELOADING=1")
+            assert home.manager.next_state() == "READY=1"
             assert read_settings(home.root / "fs.json").filling.prefetch is prefetches
         lines = end(home, daemon, signal.SIGTERM)
     errors = [line["error"] for line in lines if line["level"] == "error"]
@@ -184,7 +199,7 @@ def test_ending_does_not_wait_for_a_registry(home: Home) -> None:
         connection.close()
         assert daemon.stderr is not None
         assert "traceback" not in daemon.stderr.read()
-    assert home.notifications.recv(100) == b"STOPPING=1"
+    assert home.manager.next_state() == "STOPPING=1"
     with home.serving(), home.snapshots() as snapshots:
         assert [record.name for record in snapshots.walk()] in ([], ["extract"])
         home.stop()

@@ -1,5 +1,8 @@
 import os
+import select
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -67,6 +70,29 @@ def test_nonsense_does_not_end_it(path: Path) -> None:
         talking.send(b"K without a descriptor")
         assert talking.recv(1) == b"D"
     assert keeper.kept(path) is None
+
+
+def test_its_end_is_seen_by_the_last_that_watches(path: Path) -> None:
+    first, second = keeper.watch(path), keeper.watch(path)
+    assert first is not None
+    assert second is not None
+    with first, second:
+        assert select.select([first], [], [], 20)[0] == [first]
+        assert select.select([second], [], [], 0)[0] == []
+        keeper.end(path)
+        assert select.select([second], [], [], 20)[0] == [second]
+
+
+def test_one_that_does_not_answer_cannot_be_watched(tmp_path: Path) -> None:
+    path = tmp_path / "keeper"
+    assert keeper.watch(path) is None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        with ThreadPoolExecutor() as threads:
+            watching = threads.submit(keeper.watch, path)
+            listening.accept()[0].close()
+            assert watching.result(20) is None
 
 
 def test_no_keeper_holds_nothing(tmp_path: Path) -> None:

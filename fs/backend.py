@@ -70,6 +70,7 @@ async def shown_layers(
         await trio.to_thread.run_sync(_clear, left)
         yield fuse
         return
+    layers.show_by_erofs()
     connection = await trio.to_thread.run_sync(connect, root, left.held)
     try:
         async with _serving(connection, layers, directories) as server:

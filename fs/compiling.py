@@ -68,6 +68,8 @@ class _Compiler:
         # By a directory's name as entries spell it; for as long as no directory is replaced by something else.
         self._directories: dict[str | Path, int] = {}
         self._hard_links: dict[Path, TocEntry] = {}
+        # Their last components: what is called otherwise needs no cleaning to know that it is none of them.
+        self._hard_link_names: set[bytes] = set()
         self._whiteouts: dict[Path, TocEntry] = {}
 
     def compile(self, toc: Toc) -> LayerImage:
@@ -94,7 +96,7 @@ class _Compiler:
         if name.startswith(_WHITEOUT_PREFIX):
             self._whiteouts[clean_path(entry.name, self._limits)] = entry
         elif entry.type == "hardlink":
-            self._hard_links[clean_path(entry.name, self._limits)] = entry
+            self._add_hard_link(name, entry)
         elif entry.type == "dir":
             self._add_directory(above, name, entry)
         elif entry.type in TYPE_BITS:
@@ -125,7 +127,7 @@ class _Compiler:
             self._set_xattrs(known, entry)
         else:
             self._set_xattrs(self._enter(directory, name, attributes), entry)
-        self._forget_hard_link(entry)
+        self._forget_hard_link(entry, name)
 
     def _add_file(
         self, above: str | Path, name: bytes, entry: TocEntry, pieces: Sequence[TocEntry]
@@ -139,11 +141,17 @@ class _Compiler:
             self._inodes.set_target(index, parse_link_target(entry, self._limits))
         elif entry.type == "reg" and entry.size:
             self._inodes.set_data_offset(index, self._content.place(entry, pieces))
-        self._forget_hard_link(entry)
+        self._forget_hard_link(entry, name)
 
-    def _forget_hard_link(self, entry: TocEntry) -> None:
+    def _add_hard_link(self, name: bytes, entry: TocEntry) -> None:
+        if not name:
+            raise TocError(entry.name, "the root must be a directory")
+        self._hard_links[clean_path(entry.name, self._limits)] = entry
+        self._hard_link_names.add(name)
+
+    def _forget_hard_link(self, entry: TocEntry, name: bytes) -> None:
         """A later entry takes the place of an earlier hard link of that name."""
-        if self._hard_links:
+        if name in self._hard_link_names:
             self._hard_links.pop(clean_path(entry.name, self._limits), None)
 
     def _set_xattrs(self, index: int, entry: TocEntry) -> None:

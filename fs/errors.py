@@ -9,6 +9,7 @@
      +- ChunkUnavailableError   content could not be fetched, or was wrong
      +- LayerStateError         what is kept of a layer on disk cannot be used
      +- UnrepresentableError    a backend cannot show a layer as it is
+     +- CompilerLostError       who compiled a layer ended before it was done
      +- MountError              the kernel does not mount, or unmount, something
      +- SettingsError           the file of settings cannot be used
      +- StartError              the fs server cannot start
@@ -91,6 +92,15 @@ class LayerStateError(FsError):
 
 class UnrepresentableError(FsError):
     """A backend cannot show a layer as it is; another one can."""
+
+
+class CompilerLostError(FsError):
+    """The process that compiled a layer ended without an answer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the process that compiled its table of contents was killed; memory may be short"
+        )
 
 
 class SettingsError(FsError):

@@ -79,24 +79,28 @@ class LayerDirectories:
             if not record.parent.parent.name.startswith(_NEW_PREFIX)
         ]
 
-    def save(self, layer: Digest, record: LayerRecord, raw_toc: bytes, image: LayerImage) -> None:
-        """Keeps a layer's record, TOC and image, in place of whatever was there; ``make_durable`` may follow later.
+    def begin(self) -> Path:
+        """A new, empty directory for what ``write_layer`` makes; ``put`` puts it into its place, ``give_up`` deletes it.
 
         Raises:
-            OSError: the disk is full or broken; nothing half-written stays.
+            OSError: the disk is full or broken.
+        """
+        return Path(tempfile.mkdtemp(prefix=_NEW_PREFIX, dir=self.root))
+
+    def give_up(self, new: Path) -> None:
+        """Deletes a directory that ``begin`` gave; what cannot be deleted now is when the server starts again."""
+        shutil.rmtree(new, ignore_errors=True)
+
+    def put(self, layer: Digest, new: Path) -> None:
+        """Keeps a layer as it was written, in place of whatever was there; ``make_durable`` may follow later.
+
+        Raises:
+            OSError: the disk is full or broken; ``new`` is where it was.
         """
         target = self.path(layer)
         target.parent.mkdir(mode=0o700, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=_NEW_PREFIX, dir=self.root))
-        try:
-            write_file(new / _TOC_NAME, _compress(raw_toc))
-            write_file(new / _RECORD_NAME, msgspec.json.encode(record))
-            save_image(image, new, source=record.image_source)
-            self.remove(layer)
-            new.rename(target)
-        except OSError:
-            shutil.rmtree(new, ignore_errors=True)
-            raise
+        self.remove(layer)
+        new.rename(target)
 
     def make_durable(self, layer: Digest) -> None:
         """Lets what was kept of a layer survive a loss of power; before, damage would be noticed.
@@ -180,6 +184,17 @@ class LayerDirectories:
             # Or what is deleted now might be missed where it was.
             sync_directory(directory.parent)
             shutil.rmtree(doomed)
+
+
+def write_layer(directory: Path, *, record: LayerRecord, raw_toc: bytes, image: LayerImage) -> None:
+    """Writes a layer's record, TOC and image into a new directory.
+
+    Raises:
+        OSError: the disk is full or broken.
+    """
+    write_file(directory / _TOC_NAME, _compress(raw_toc))
+    write_file(directory / _RECORD_NAME, msgspec.json.encode(record))
+    save_image(image, directory, source=record.image_source)
 
 
 def _compress(raw_toc: bytes) -> bytes:

@@ -7,18 +7,21 @@ everything from the next one that asks. Content stays, as long as it belongs to 
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import trio
 
-from estargz.codec import Codec
-from estargz.errors import EstargzError
+from estargz.errors import DigestMismatchError, TocError
 from estargz.opening import FoundToc, extract_toc, unpack_toc
 from estargz.toc import parse_toc
 from fs.cache_usage import CacheUsage
 from fs.chunk_store import ChunkStore
+from fs.compilation import Compilation
+from fs.compilers import Compiler
 from fs.compiling import compile_layer
 from fs.durations import Operation
-from fs.errors import LayerStateError
+from fs.errors import CompilerLostError, LayerStateError
 from fs.layer_blob import LayerBlob
 from fs.layer_directory import LayerDirectories, LayerRecord
 from fs.layer_image import LayerImage
@@ -50,22 +53,26 @@ class OpenedLayer:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundLayer:
-    """A layer whose TOC is here, whether or not it is the right one.
+class CompiledLayer:
+    """A layer that is compiled, and not among those that are kept yet: its TOC may be the wrong one.
 
     Attributes:
         blob: the way to its content.
-        found: its TOC, compressed.
-        image: what this TOC makes, if that was worked out ahead.
+        record: what is known of it; its TOC digest is that of the TOC it was compiled from.
+        directory: all that its directory will have.
     """
 
     blob: LayerBlob
-    found: FoundToc
-    image: LayerImage | None = None
+    record: LayerRecord
+    directory: Path
 
 
 class LayerOpener:
-    """Opens the layers under one root. It keeps no state: who calls sees to it that a layer is opened once."""
+    """Opens the layers under one root. It keeps no state: who calls sees to it that a layer is opened once.
+
+    Attributes:
+        is_shown_by_erofs: whether layers that are compiled from now on need an image for the kernel.
+    """
 
     def __init__(
         self,
@@ -73,13 +80,15 @@ class LayerOpener:
         directories: LayerDirectories,
         node: NodeTraffic,
         usage: CacheUsage,
+        compiler: Compiler,
     ) -> None:
         self._client = client
         self._directories = directories
         self._node = node
         self._usage = usage
-        # One at a time: readers need the interpreter, too.
-        self._ahead = trio.CapacityLimiter(1)
+        self._compiler = compiler
+        self._compiling_ahead = trio.CapacityLimiter(compiler.at_once)
+        self.is_shown_by_erofs = False
 
     def __repr__(self) -> str:
         return f"<LayerOpener {self._directories!r}>"
@@ -109,55 +118,78 @@ class LayerOpener:
         image, store = parts
         return OpenedLayer(record, image, store, blob, store.last_use)
 
-    async def find(self, blob: LayerBlob) -> FoundLayer:
-        """Fetches the TOC of a layer.
+    async def compile_ahead(self, blob: LayerBlob) -> CompiledLayer:
+        """Fetches and compiles the TOC of a layer whose TOC digest is not known yet.
 
         Raises:
-            EstargzError: there is none.
+            EstargzError: there is none, or it breaks a rule.
             RegistryError: it cannot be fetched.
-        """
-        return FoundLayer(blob, await blob.find_toc())
-
-    async def compile_ahead(self, layer: FoundLayer) -> FoundLayer:
-        """The layer with the image that its TOC makes if it is the right one; without, if it makes none."""
-
-        def compile_unverified() -> LayerImage:
-            found = layer.found
-            return self._compile(unpack_toc(found), found.codec, payload_bytes=found.payload_bytes)
-
-        try:
-            image = await trio.to_thread.run_sync(compile_unverified, limiter=self._ahead)
-        except EstargzError:
-            return layer  # it is told when the layer is asked for
-        return FoundLayer(layer.blob, layer.found, image)
-
-    async def open_new(self, layer: FoundLayer, *, toc_digest: Digest) -> OpenedLayer:
-        """Opens a layer whose TOC was fetched, and keeps it.
-
-        Raises:
-            EstargzError: the TOC is another one, or breaks a rule.
+            CompilerLostError: whoever compiled it is gone.
             OSError: the disk is full or broken.
         """
-        blob, found = layer.blob, layer.found
-        record = LayerRecord(
-            reference=str(blob.reference),
-            layer_digest=str(blob.digest),
-            toc_digest=str(toc_digest),
-            codec=found.codec,
-            payload_bytes=found.payload_bytes,
-            blob_bytes=found.blob_bytes,
+        found = await blob.find_toc()
+
+        def unpack() -> tuple[bytes, Digest]:
+            raw_toc = unpack_toc(found)
+            return raw_toc, Digest.of(raw_toc)
+
+        async with self._compiling_ahead:
+            raw_toc, toc_digest = await trio.to_thread.run_sync(unpack)
+            return await self._compile(blob, _record(blob, found, toc_digest), raw_toc)
+
+    async def compile(self, blob: LayerBlob, *, toc_digest: Digest) -> CompiledLayer:
+        """Fetches, verifies and compiles the TOC of a layer.
+
+        Raises:
+            EstargzError: there is none, it is another one, or breaks a rule.
+            RegistryError: it cannot be fetched.
+            CompilerLostError: whoever compiled it is gone.
+            OSError: the disk is full or broken.
+        """
+        found = await blob.find_toc()
+        extract = partial(extract_toc, found, expected=toc_digest)
+        raw_toc = await trio.to_thread.run_sync(extract)
+        return await self._compile(blob, _record(blob, found, toc_digest), raw_toc)
+
+    async def _compile(self, blob: LayerBlob, record: LayerRecord, raw_toc: bytes) -> CompiledLayer:
+        directory = await trio.to_thread.run_sync(self._directories.begin)
+        compilation = Compilation(
+            record=record,
+            directory=str(directory),
+            is_shown_by_erofs=self.is_shown_by_erofs,
         )
+        try:
+            parse_seconds = await self._compiler.compile(compilation, raw_toc)
+        except (TocError, CompilerLostError, OSError):
+            await trio.to_thread.run_sync(self._directories.give_up, directory)
+            raise
+        self._node.durations.observe(Operation.TOC_PARSE, parse_seconds)
+        return CompiledLayer(blob, record, directory)
 
-        def compile_and_keep() -> tuple[LayerImage, ChunkStore]:
-            raw_toc = extract_toc(found, expected=toc_digest)
-            compiled = layer.image or self._compile_as_recorded(raw_toc, record)
-            self._directories.save(blob.digest, record, raw_toc, compiled)
-            # Mapped anew: what is only in files can be dropped from memory.
-            image = self._directories.map_image(blob.digest, record)
-            return image, self._open_store(blob.digest, image)
+    async def keep(self, layer: CompiledLayer, *, toc_digest: Digest) -> OpenedLayer:
+        """Opens a compiled layer, and keeps it, if it has the TOC it should have; deletes it if not.
 
-        image, store = await trio.to_thread.run_sync(compile_and_keep)
-        return OpenedLayer(record, image, store, blob, time.time())
+        Raises:
+            DigestMismatchError: it has another one.
+            LayerStateError: what was compiled is damaged.
+            OSError: the disk is full or broken.
+        """
+        actual = Digest.parse(layer.record.toc_digest)
+        if actual != toc_digest:
+            await trio.to_thread.run_sync(self._directories.give_up, layer.directory)
+            raise DigestMismatchError("the layer's TOC", expected=toc_digest, actual=actual)
+        image, store = await trio.to_thread.run_sync(self._keep, layer)
+        return OpenedLayer(layer.record, image, store, layer.blob, time.time())
+
+    def _keep(self, layer: CompiledLayer) -> tuple[LayerImage, ChunkStore]:
+        digest = layer.blob.digest
+        try:
+            self._directories.put(digest, layer.directory)
+        except OSError:
+            self._directories.give_up(layer.directory)
+            raise
+        image = self._directories.map_image(digest, layer.record)
+        return image, self._open_store(digest, image)
 
     def _load(
         self, digest: Digest
@@ -203,17 +235,23 @@ class LayerOpener:
         return image, self._open_store(digest, image)
 
     def _compile_again(self, digest: Digest, record: LayerRecord, raw_toc: bytes) -> LayerImage:
-        self._directories.replace_image(digest, record, self._compile_as_recorded(raw_toc, record))
+        with self._node.durations.measured(Operation.TOC_PARSE):
+            toc = parse_toc(raw_toc)
+        image = compile_layer(toc, payload_bytes=record.payload_bytes, codec=record.codec)
+        self._directories.replace_image(digest, record, image)
         return self._directories.map_image(digest, record)
 
     def _open_store(self, digest: Digest, image: LayerImage) -> ChunkStore:
         directory = self._directories.path(digest)
         return ChunkStore(directory, image.chunks, data_bytes=image.data_bytes, usage=self._usage)
 
-    def _compile_as_recorded(self, raw_toc: bytes, record: LayerRecord) -> LayerImage:
-        return self._compile(raw_toc, record.codec, payload_bytes=record.payload_bytes)
 
-    def _compile(self, raw_toc: bytes, codec: Codec, *, payload_bytes: int) -> LayerImage:
-        with self._node.durations.measured(Operation.TOC_PARSE):
-            toc = parse_toc(raw_toc)
-        return compile_layer(toc, payload_bytes=payload_bytes, codec=codec)
+def _record(blob: LayerBlob, found: FoundToc, toc_digest: Digest) -> LayerRecord:
+    return LayerRecord(
+        reference=str(blob.reference),
+        layer_digest=str(blob.digest),
+        toc_digest=str(toc_digest),
+        codec=found.codec,
+        payload_bytes=found.payload_bytes,
+        blob_bytes=found.blob_bytes,
+    )

@@ -13,14 +13,15 @@ from estargz.errors import DigestMismatchError, EstargzError
 from fs.cache import Cache
 from fs.cache_usage import CacheSettings, CacheStatistics
 from fs.checkpoints import save_all, save_regularly
+from fs.compilers import Compiler, ThreadCompiler
 from fs.durations import Durations, Operation
-from fs.errors import StaleLayerError
+from fs.errors import FsError, StaleLayerError
 from fs.fetch_counters import FetchStatistics
 from fs.fetching import Fetcher
 from fs.filling import Filler, FillSettings
 from fs.layer import Layer, LayerStatistics
 from fs.layer_directory import LayerDirectories
-from fs.layer_opening import FoundLayer, LayerOpener, OpenedLayer
+from fs.layer_opening import CompiledLayer, LayerOpener, OpenedLayer
 from fs.layer_source import LayerSource
 from fs.node_traffic import NodeTraffic
 from fs.request_planning import FetchSettings
@@ -32,15 +33,14 @@ from registry.errors import ContentError, InvalidDigestError
 from registry.reference import Reference
 
 _log = logging.getLogger(__name__)
-# TOCs fetched ahead that nobody has claimed: an image's worth, in memory.
+# Layers compiled ahead that nobody has claimed: an image's worth.
 _MAX_AHEAD = 128
-_MAX_AHEAD_BYTES = 1 << 20
 
 
 class LayerTable:
     """The attached layers. An async context manager: it owns all fetching, and ends it on leaving."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first two are optional keywords
         self,
         client: RegistryClient,
         directories: LayerDirectories,
@@ -49,16 +49,18 @@ class LayerTable:
         filling: FillSettings | None = None,
         slots: SlotSettings | None = None,
         caching: CacheSettings | None = None,
+        compiler: Compiler | None = None,
     ) -> None:
         self._node = NodeTraffic(slots)
         self.cache = Cache(directories.root, caching or CacheSettings())
-        self._opener = LayerOpener(client, directories, self._node, self.cache.usage)
+        compiler = compiler or ThreadCompiler()
+        self._opener = LayerOpener(client, directories, self._node, self.cache.usage, compiler)
         self._directories = directories
         self._fetching = fetching or FetchSettings()
         self._filler = Filler(self._node, filling or FillSettings())
         self._by_digest: dict[Digest, Layer] = {}
         self._by_number: dict[int, Layer] = {}
-        self._found_ahead: dict[Digest, FoundLayer] = {}
+        self._compiled_ahead: dict[Digest, CompiledLayer] = {}
         self._opening: defaultdict[Digest, trio.Lock] = defaultdict(trio.Lock)
         self._next_number = 1
         # For layers that are not attached any more.
@@ -105,6 +107,10 @@ class LayerTable:
         self._fetching = fetching
         self._filler = Filler(self._node, filling)
 
+    def show_by_erofs(self) -> None:
+        """Lets new layers come with an image for the kernel, so that nobody waits for it when they are mounted."""
+        self._opener.is_shown_by_erofs = True
+
     async def attach(self, source: LayerSource) -> Layer:
         """Makes a layer readable; at once and without a request if it was attached before.
 
@@ -114,11 +120,12 @@ class LayerTable:
             DigestMismatchError: its TOC is not the one that is named.
             EstargzError: it has no TOC that can be used.
             RegistryError: it cannot be fetched.
+            FsError: it could not be compiled.
             OSError: the disk is full or broken.
         """
         for digest in source.neighbours:
-            if digest not in self._by_digest and len(self._found_ahead) < _MAX_AHEAD:
-                self._nursery.start_soon(self._find_ahead, digest, source.reference)
+            if digest not in self._by_digest and len(self._compiled_ahead) < _MAX_AHEAD:
+                self._nursery.start_soon(self._compile_ahead, digest, source.reference)
         async with self._opening[source.digest]:
             layer = self._by_digest.get(source.digest) or await self._open_kept(source.digest)
             if layer is None:
@@ -210,11 +217,11 @@ class LayerTable:
         return await self._open_once(source)
 
     async def _open_once(self, source: LayerSource) -> Layer:
-        found = self._found_ahead.pop(source.digest, None)
-        if found is None:
+        compiled = self._compiled_ahead.pop(source.digest, None)
+        if compiled is None:
             blob = self._opener.blob(source.reference, source.digest)
-            found = await self._opener.find(blob)
-        opened = await self._opener.open_new(found, toc_digest=source.toc_digest)
+            compiled = await self._opener.compile(blob, toc_digest=source.toc_digest)
+        opened = await self._opener.keep(compiled, toc_digest=source.toc_digest)
         donors = [Donor(layer.image.chunks, layer.store) for layer in self._by_digest.values()]
         self._nursery.start_soon(self._make_durable, source.digest)
         return self._enter(opened, donors, prefetch_bytes=source.prefetch_bytes)
@@ -227,20 +234,18 @@ class LayerTable:
             fields = {"layer": str(digest), "error": str(error)}
             _log.info("layer not made durable", extra={"fields": fields})
 
-    async def _find_ahead(self, digest: Digest, reference: Reference) -> None:
+    async def _compile_ahead(self, digest: Digest, reference: Reference) -> None:
         """Fetches and compiles the TOC of a layer that will be asked for; what fails now is told when it is."""
         async with self._opening[digest]:
-            known = digest in self._by_digest or digest in self._found_ahead
+            known = digest in self._by_digest or digest in self._compiled_ahead
             if known or await trio.to_thread.run_sync(self._directories.exists, digest):
                 return
             blob = self._opener.blob(reference, digest)
             try:
-                layer = await self._opener.find(blob)
-                if len(layer.found.compressed) <= _MAX_AHEAD_BYTES:
-                    self._found_ahead[digest] = await self._opener.compile_ahead(layer)
-            except (EstargzError, ContentError) as error:
+                self._compiled_ahead[digest] = await self._opener.compile_ahead(blob)
+            except (EstargzError, ContentError, FsError, OSError) as error:
                 fields = {"layer": str(digest), "error": str(error)}
-                _log.debug("TOC not fetched ahead", extra={"fields": fields})
+                _log.debug("layer not compiled ahead", extra={"fields": fields})
 
     async def _restore(self, digest: Digest) -> None:
         """Attaches a kept layer at start, so that nobody waits for it later."""

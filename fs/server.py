@@ -20,6 +20,7 @@ from pathlib import Path
 import trio
 
 from fs.backend import Inheritance, shown_layers
+from fs.compilers import ProcessCompiler
 from fs.control import ControlService, Served, control_socket
 from fs.ending import Ending
 from fs.errors import MountError, SettingsError, StartError
@@ -78,6 +79,7 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
     told = settings.read()
     async with (
         RegistryClient(told.registry) as client,
+        ProcessCompiler(settings.root) as compiler,
         SecretWatch(client.kubernetes_secrets) as secret_watch,
         LayerTable(
             client,
@@ -86,6 +88,7 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
             filling=told.filling,
             slots=told.slots,
             caching=told.caching,
+            compiler=compiler,
         ) as layers,
         mounted(LayerOperations(layers), settings.mountpoint),
         shown_layers(

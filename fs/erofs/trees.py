@@ -10,7 +10,6 @@ while its mount is, so that nobody takes an empty directory for a layer.
 
 import contextlib
 import logging
-import os
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,13 +20,12 @@ import trio
 from estargz.errors import EstargzError
 from fs.erofs.data_connection import data_mountpoint
 from fs.erofs.data_server import DataServer
-from fs.erofs.metadata_image import write_erofs
+from fs.erofs.metadata_file import METADATA_NAME, write_metadata
 from fs.erofs.mounts import Access, Content, mount_layer
 from fs.errors import FsError, MountError, UnrepresentableError
 from fs.kernel_pins import pin_for_kernel
 from fs.layer import Layer
 from fs.layer_directory import LayerDirectories
-from fs.layer_image import LAYOUT_VERSION
 from fs.layer_trees import LayerTrees
 from fs.layers import LayerTable
 from fs.mounting import mountpoints_below, unmount_lazily
@@ -36,9 +34,6 @@ from registry.digest import Digest
 from registry.errors import ContentError
 
 _log = logging.getLogger(__name__)
-# The numbers change when an image would: one that was written before is not used any more then.
-METADATA_NAME = f"meta-{LAYOUT_VERSION}-1.erofs"
-_UUID_BYTES = 16
 _LINKS = "trees"
 _PLACES = {Content.SERVED: "erofs", Content.LOCAL: "local"}
 
@@ -189,7 +184,9 @@ class ErofsTrees:
         """Mounts a layer and lets its link lead there."""
         name = layer.digest.file_name
         directory = self._directories.path(layer.digest)
-        metadata = _ensure_metadata(layer, directory)
+        metadata = directory / METADATA_NAME
+        if not metadata.exists():
+            write_metadata(layer.image, directory, layer=layer.digest)
         if content is Content.LOCAL:
             pin_for_kernel(directory)
             data = directory / DATA_NAME
@@ -219,22 +216,6 @@ def unmount_trees(root: Path) -> None:
     for name in _PLACES.values():
         for mountpoint in (root / name).glob("*"):
             _unmount(mountpoint)
-
-
-def _ensure_metadata(layer: Layer, directory: Path) -> Path:
-    """The layer's metadata image, which is written if there is none."""
-    metadata = directory / METADATA_NAME
-    if not metadata.exists():
-        # It is mounted by a name that leads to all of it or to nothing, also after a loss of power.
-        new = metadata.with_suffix(".new")
-        with new.open("w+b") as output:
-            uuid = layer.digest.raw[:_UUID_BYTES]
-            data_bytes = layer.image.data_bytes
-            write_erofs(layer.image.inodes, output, data_bytes=data_bytes, uuid=uuid)
-            output.flush()
-            os.fdatasync(output.fileno())
-        new.rename(metadata)
-    return metadata
 
 
 def _unmount(mountpoint: Path) -> None:

@@ -85,6 +85,22 @@ def test_a_hard_link_needs_a_file_to_link_to(target: str) -> None:
         compile_entries(entry("dir", "dir"), entry("loop", "hardlink", link_name=target))
 
 
+def test_the_root_is_no_hard_link() -> None:
+    with pytest.raises(TocError, match="the root must be a directory"):
+        compile_entries(entry("file"), entry("/", "hardlink", link_name="file"))
+
+
+def test_a_later_entry_takes_the_place_of_a_hard_link_of_just_its_name() -> None:
+    image = compile_entries(
+        entry("d/x", "hardlink", link_name="d/target"),
+        entry("x", "hardlink", link_name="d/target"),
+        entry("d/target"),
+        entry("./d//x", "symlink", link_name="elsewhere"),
+    )
+    assert image.inodes.target(find(image, "d/x")) == b"elsewhere"
+    assert find(image, "x") == find(image, "d/target")
+
+
 def test_directories_count_their_subdirectories() -> None:
     image = compile_entries(entry("a/b", "dir"), entry("a/c", "dir"), entry("a/file"))
     assert image.inodes.attributes(find(image, "a")).nlink == 4

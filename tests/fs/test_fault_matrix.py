@@ -18,7 +18,7 @@ import pytest
 import trio
 import trio.testing
 
-from fs.erofs.trees import METADATA_NAME
+from fs.erofs.metadata_file import METADATA_NAME
 from fs.layer import Layer
 from fs.layer_source import LayerSource
 from fs.layers import LayerTable

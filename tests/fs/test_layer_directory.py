@@ -8,6 +8,7 @@ from fs.compiling import compile_layer
 from fs.errors import LayerStateError
 from fs.layer_directory import RECORD_VERSION, LayerDirectories, LayerRecord
 from registry.digest import Digest
+from tests.fs.kept_layers import keep
 
 LAYER = Digest.of(b"layer")
 TOC = b'{"version":1,"entries":[]}' * 100
@@ -27,7 +28,7 @@ def record(toc: bytes = TOC, *, version: int = RECORD_VERSION) -> LayerRecord:
 
 
 def save(directories: LayerDirectories) -> None:
-    directories.save(LAYER, record(), TOC, IMAGE)
+    keep(directories, record(), TOC, IMAGE)
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_a_kept_layer_comes_back(directories: LayerDirectories) -> None:
 def test_keeping_again_replaces_all(directories: LayerDirectories) -> None:
     save(directories)
     (directories.path(LAYER) / "data").write_bytes(b"old")
-    directories.save(LAYER, record(b"new"), b"new", IMAGE)
+    keep(directories, record(b"new"), b"new", IMAGE)
     assert directories.load_toc(LAYER, record(b"new")) == b"new"
     assert not (directories.path(LAYER) / "data").exists()
 
@@ -69,7 +70,7 @@ def test_a_damaged_record_is_named(directories: LayerDirectories, damage: bytes)
 
 
 def test_a_record_of_another_version_is_named(directories: LayerDirectories) -> None:
-    directories.save(LAYER, record(version=99), TOC, IMAGE)
+    keep(directories, record(version=99), TOC, IMAGE)
     with pytest.raises(LayerStateError, match="version 99"):
         directories.load_record(LAYER)
 

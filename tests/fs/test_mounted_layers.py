@@ -16,7 +16,7 @@ import pytest
 
 from estargz.codec import Codec
 from fs.cache_usage import CacheSettings
-from fs.erofs.trees import METADATA_NAME
+from fs.erofs.metadata_file import METADATA_NAME
 from fs.filling import FillSettings
 from fs.present_file import DATA_NAME
 from fs.settings import Backend, FsSettings

@@ -17,6 +17,7 @@ from fs.chunk_table import ChunkTable, ChunkTableBuilder
 from fs.compiling import compile_layer
 from fs.errors import LayerStateError
 from fs.layer_directory import LayerDirectories
+from tests.fs.kept_layers import keep
 from tests.fs.power_loss import (
     Recorder,
     after_power_loss,
@@ -174,10 +175,10 @@ def test_a_kept_layer_is_there_whole_or_known_to_be_damaged(tmp_path: Path) -> N
     recorder = Recorder(tmp_path / "real")
     with recorder.recording():
         directories = LayerDirectories(tmp_path / "real")
-        directories.save(LAYER, record(), TOC, image)
+        keep(directories, record(), TOC, image)
         directories.make_durable(LAYER)
         durable = len(recorder.steps)
-        directories.save(LAYER, record(), TOC, image)  # in place of the first
+        keep(directories, record(), TOC, image)  # in place of the first
         directories.make_durable(LAYER)
         durable_again = len(recorder.steps)
     all_of(recorder.steps).write_to(tmp_path / "copy")

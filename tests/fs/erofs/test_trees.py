@@ -8,8 +8,9 @@ import trio
 
 from fs.cache_usage import CacheSettings
 from fs.erofs.data_connection import data_mountpoint
+from fs.erofs.metadata_file import METADATA_NAME
 from fs.erofs.mounts import Access
-from fs.erofs.trees import METADATA_NAME, ErofsTrees
+from fs.erofs.trees import ErofsTrees
 from fs.kernel_pins import is_pinned_for_kernel
 from fs.layer_directory import LayerDirectories
 from fs.layer_source import LayerSource

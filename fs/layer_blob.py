@@ -21,7 +21,7 @@ from fs.durations import Operation
 from fs.fetch_counters import FetchCounters, Priority
 from fs.link_estimate import LinkEstimate
 from fs.node_traffic import NodeTraffic
-from fs.request_planning import FetchSettings
+from fs.request_planning import FetchSettings, tail_bytes
 from registry.client import BlobRange, RegistryClient
 from registry.digest import Digest
 from registry.errors import UnreachableError
@@ -83,7 +83,7 @@ class LayerBlob:
         )
 
     async def _find_toc(self) -> FoundToc:
-        opening = open_layer()
+        opening = open_layer(tail_bytes=tail_bytes(self.link.bytes_in_flight))
         request = next(opening)
         while True:
             piece = await self._piece(request)

@@ -7,6 +7,9 @@ from fs.chunk_table import ChunkTable
 from fs.read_ahead import ReadAheadSettings
 
 _BDP_ROOM = 2
+# Tables of contents of a distribution's layers have 50 to 200 KiB, compressed.
+_LEAST_TAIL_BYTES, _USUAL_TAIL_BYTES, _MOST_TAIL_BYTES = 64 << 10, 256 << 10, 1 << 20
+_OPENED_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,18 @@ class FetchSettings:
     def join_distance(self, link_bytes: int) -> int:
         """How far ahead of an open request a member may end so that waiting beats asking for it separately."""
         return max(self.join_bytes, min(_BDP_ROOM * link_bytes, self.max_join_bytes))
+
+
+def tail_bytes(link_bytes: int) -> int:
+    """How much of a blob's end is asked for so that the TOC is among it: less costs a second request, more delays others.
+
+    The layers of an image are opened at the same time, so each takes a part of what the link carries.
+
+    Args:
+        link_bytes: what the link carries in a round trip; 0 while unknown.
+    """
+    share = link_bytes // _OPENED_AT_ONCE if link_bytes else _USUAL_TAIL_BYTES
+    return min(max(share, _LEAST_TAIL_BYTES), _MOST_TAIL_BYTES)
 
 
 def plan_requests(

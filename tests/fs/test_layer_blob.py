@@ -7,6 +7,7 @@ from estargz.opening import DEFAULT_TAIL_BYTES, extract_toc
 from estargz.toc import LAYER_DIGEST_ANNOTATION
 from fs.layer_blob import LayerBlob
 from fs.node_traffic import NodeTraffic
+from fs.request_planning import tail_bytes
 from registry.client import RegistryClient
 from registry.manifest import Descriptor, Manifest, dump_manifest
 from registry.reference import Reference
@@ -15,19 +16,29 @@ from tests.fs.in_process import QUICK, REPOSITORY, push
 from tests.fs.layers_by_hand import HandmadeBlob, entry
 
 
-@pytest.mark.parametrize(("entries", "requests"), [(10, 1), (5000, 2)])
-async def test_the_toc_comes_in_one_request_unless_it_is_large(entries: int, requests: int) -> None:
+@pytest.mark.parametrize(
+    ("entries", "requests", "link_seconds"),
+    [(10, 1, 0.0), (3000, 1, 0.0), (6000, 2, 0.0), (3000, 2, 0.1)],
+    ids=["small", "usual", "large", "usual, on a slow line"],
+)
+async def test_the_toc_comes_in_one_request_unless_it_is_large(
+    entries: int, requests: int, link_seconds: float
+) -> None:
     blob = HandmadeBlob()
     blob.entries += [entry(os.urandom(60).hex(), mode=number) for number in range(entries)]
     with FakeRegistry() as fake:
         source = push(blob, fake)
         async with RegistryClient(QUICK) as client:
             layer = LayerBlob(client, source.reference, source.digest, NodeTraffic())
+            if link_seconds:
+                layer.link.saw_first_byte(link_seconds)
+                layer.link.saw_body(1 << 20, 100 * link_seconds)
             found = await layer.find_toc()
         assert fake.count("blob") == requests
     extract_toc(found, expected=source.toc_digest)
     assert found.blob_bytes == len(blob.data)
-    assert (len(found.compressed) > DEFAULT_TAIL_BYTES) == (requests > 1)
+    is_long = len(found.compressed) > (DEFAULT_TAIL_BYTES if link_seconds else tail_bytes(0))
+    assert is_long == (requests > 1)
     assert layer.statistics().requests == requests
 
 

@@ -1,10 +1,17 @@
 import itertools
 
+import pytest
 from hypothesis import given, strategies as st
 
 from estargz.codec import Codec
 from fs.chunk_table import ChunkTable, ChunkTableBuilder
-from fs.request_planning import FetchSettings, mark_position, plan_following, plan_requests
+from fs.request_planning import (
+    FetchSettings,
+    mark_position,
+    plan_following,
+    plan_requests,
+    tail_bytes,
+)
 
 GAP_BYTES, MAX_BYTES = 50, 1000
 gaps_between = st.lists(st.integers(30, 8000), min_size=1, max_size=30)
@@ -88,3 +95,12 @@ def test_gaps_and_distances_follow_the_link_within_bounds(link_bytes: int) -> No
     gap = settings.gap_bytes(link_bytes)
     assert settings.read_through_bytes <= gap <= settings.max_read_through_bytes
     assert settings.join_bytes <= settings.join_distance(link_bytes) <= settings.max_join_bytes
+
+
+@pytest.mark.parametrize(
+    ("link_bytes", "expected"),
+    [(0, 256 << 10), (1, 64 << 10), (1_250_000, 312_500), (1 << 30, 1 << 20)],
+    ids=["unknown", "slow", "1 Gbit/s at 10 ms", "beyond measure"],
+)
+def test_how_much_of_a_blobs_end_is_asked_for(link_bytes: int, expected: int) -> None:
+    assert tail_bytes(link_bytes) == expected

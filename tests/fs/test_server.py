@@ -273,8 +273,9 @@ def test_attaching_again_and_again_leaks_no_descriptors(
         return len(list(Path(f"/proc/{fs_server.pid}/fd").iterdir()))
 
     cycle()
-    descriptors = cycle()
-    assert [cycle() for _ in range(5)] == [descriptors] * 5
+    # One more may be open for a moment: what is kept of a layer is flushed after it was attached.
+    before, after = (min(cycle() for _ in range(3)) for _ in range(2))
+    assert after == before
 
 
 @pytest.fixture

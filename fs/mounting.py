@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from fs.errors import MountError
@@ -88,6 +89,25 @@ def unmount_lazily(mountpoint: Path) -> None:
             number = ctypes.get_errno()
             if number != errno.EINVAL:  # somebody was faster
                 raise MountError(str(mountpoint), f"cannot be unmounted: {os.strerror(number)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A mount: where it is, what kind of file system, and with which options of its own."""
+
+    point: Path
+    kind: str
+    options: tuple[str, ...]
+
+
+def mount_table() -> list[Mount]:
+    """Everything that is mounted here, the oldest first (proc_pid_mountinfo(5))."""
+    found = []
+    for fields in _mount_table():
+        told = fields[fields.index("-", 6) + 1 :]  # kind, source if it has one, options
+        options = tuple(_unescape(option) for option in told[-1].split(","))
+        found.append(Mount(Path(_unescape(fields[4])), told[0], options))
+    return found
 
 
 def mounts_at(mountpoint: Path) -> list[str]:

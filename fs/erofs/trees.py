@@ -218,6 +218,12 @@ def unmount_trees(root: Path) -> None:
             _unmount(mountpoint)
 
 
+def mountpoints_of(root: Path, digest: Digest) -> tuple[Path, Path]:
+    """Where a layer is mounted that the data server serves, and where on its complete content."""
+    served, local = (root / _PLACES[content] for content in (Content.SERVED, Content.LOCAL))
+    return served / digest.file_name, local / digest.file_name
+
+
 def _unmount(mountpoint: Path) -> None:
     unmount_lazily(mountpoint)
     with contextlib.suppress(FileNotFoundError):

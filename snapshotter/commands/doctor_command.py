@@ -20,7 +20,9 @@ from snapshotter.commands.doctor_checks import (
     run_checks,
 )
 from snapshotter.commands.exit_codes import ExitCode
-from snapshotter.commands.machine_checks import machine_checks
+from snapshotter.commands.image_options import containerd_option
+from snapshotter.commands.lost_containers import check_containers
+from snapshotter.commands.machine_checks import machine_checks, reporting
 from snapshotter.commands.registry_checks import check_registry
 from snapshotter.commands.serve_options import ServeOptions, place_options
 from snapshotter.config_file import DEFAULT_CONFIG
@@ -43,14 +45,16 @@ _CONTAINERD_CONFIG: Final = Path("/etc/containerd/config.toml")
     show_default=True,
     help="containerd's configuration file.",
 )
+@containerd_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, when all is done.")
-def doctor(
+def doctor(  # noqa: PLR0913 - one for each option
     *,
     image: str | None,
     address: Path,
     root: Path,
     config: Path | None,
     containerd_config: Path,
+    containerd_address: str,
     as_json: bool,
 ) -> int:
     """Says what is wrong with this machine, containerd and the daemon, and what to do about it; ends with 1 then.
@@ -61,6 +65,7 @@ def doctor(
     options = ServeOptions(address, root, config, LogLevel.INFO)
     settings = options.settings(options.read_file())
     checks = machine_checks(settings)
+    checks.append(reporting(lambda: check_containers(settings, containerd_address)))
     checks.append(partial(check_containerd, containerd_config, settings.address))
     reference = None if image is None else Reference.parse(image)
     if reference is not None:

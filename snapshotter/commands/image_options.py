@@ -96,6 +96,14 @@ def safe_name(_context: click.Context, _option: click.Parameter, text: str) -> s
     return text
 
 
+containerd_option: Final[Callable[[Any], Any]] = click.option(
+    "--containerd-address",
+    metavar="SOCKET",
+    default=DEFAULT_CONTAINERD.socket,
+    show_default=True,
+    help="The containerd of this machine.",
+)
+
 _ACCESS_OPTIONS: Final[Sequence[Callable[[Any], Any]]] = (
     click.option(
         "--plain-http",
@@ -103,13 +111,7 @@ _ACCESS_OPTIONS: Final[Sequence[Callable[[Any], Any]]] = (
         multiple=True,
         help="Registry host[:port] that speaks plain HTTP; may be repeated. Loopback always does.",
     ),
-    click.option(
-        "--containerd-address",
-        metavar="SOCKET",
-        default=DEFAULT_CONTAINERD.socket,
-        show_default=True,
-        help="The containerd of this machine.",
-    ),
+    containerd_option,
     click.option(
         "--namespace",
         default=DEFAULT_CONTAINERD.namespace,

@@ -32,10 +32,12 @@ def machine_checks(settings: ServeSettings) -> list[Check]:
         lambda: check_daemon(settings),
         lambda: check_fs_server(settings),
     )
-    return [_reporting(findings) for findings in found]
+    return [reporting(findings) for findings in found]
 
 
-def _reporting(findings: Callable[[], Iterator[Finding]]) -> Check:
+def reporting(findings: Callable[[], Iterator[Finding]]) -> Check:
+    """A check that reports what an iterator finds."""
+
     def check(report: Report) -> None:
         for finding in findings():
             report(finding)

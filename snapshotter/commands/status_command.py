@@ -14,7 +14,9 @@ from rich.console import Console
 from rich.live import Live
 
 from snapshotter.commands.exit_codes import ExitCode
+from snapshotter.commands.image_options import containerd_option
 from snapshotter.commands.image_status import image_statuses
+from snapshotter.commands.lost_containers import named_cut_off
 from snapshotter.commands.serve_options import place_options
 from snapshotter.commands.status_report import Glance, status_document, status_page
 from snapshotter.config import ServeSettings
@@ -30,20 +32,30 @@ _PIPE_WIDTH = 240
 @click.command()
 @click.argument("image", required=False)
 @place_options
+@containerd_option
 @click.option("--watch", is_flag=True, help="Go on showing it, every second, until interrupted.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON; with --watch, one line a second."
 )
-def status(*, image: str | None, address: Path, root: Path, watch: bool, as_json: bool) -> int:
+def status(
+    *,
+    image: str | None,
+    address: Path,
+    root: Path,
+    containerd_address: str,
+    watch: bool,
+    as_json: bool,
+) -> int:
     """Shows the images that were pulled through the snapshotter: how lazy they are, and what they cost so far.
 
-    With IMAGE, a name or a part of one, each of its layers too.
+    With IMAGE, a name or a part of one, each of its layers too. Containers that lost their layers are named by what
+    containerd calls them.
     """
     settings = ServeSettings(address=address.absolute(), root=root.absolute())
     with FsClient(settings.fs_socket, lambda: False) as client:
 
         def look() -> Glance:
-            return _look(settings, client, image)
+            return _look(settings, client, image, containerd_address)
 
         if watch:
             _watch(look, detailed=image is not None, as_json=as_json)
@@ -56,7 +68,7 @@ def status(*, image: str | None, address: Path, root: Path, watch: bool, as_json
     return ExitCode.NOT_FOUND if image is not None and not glance.images else ExitCode.OK
 
 
-def _look(settings: ServeSettings, client: FsClient, image: str | None) -> Glance:
+def _look(settings: ServeSettings, client: FsClient, image: str | None, containerd: str) -> Glance:
     problem, fs = "", FsStatus()
     try:
         fs = client.status()
@@ -65,7 +77,8 @@ def _look(settings: ServeSettings, client: FsClient, image: str | None) -> Glanc
     records = read_records(settings.records_file)
     images = image_statuses(records, fs.layers, read_verdicts(settings.verdicts_file))
     wanted = [found for found in images if image is None or image in found.reference]
-    return Glance(problem, fs, wanted)
+    cut_off = {} if problem else named_cut_off(settings, records, containerd)
+    return Glance(problem, fs, wanted, cut_off)
 
 
 def _watch(look: Callable[[], Glance], *, detailed: bool, as_json: bool) -> None:

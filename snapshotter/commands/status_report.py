@@ -1,7 +1,7 @@
 """What ``pyestargz status`` shows: for people, and for programs. Pure."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.table import Table
@@ -9,6 +9,7 @@ from rich.table import Table
 from fs.fetch_counters import FetchStatistics
 from snapshotter.commands.byte_size import format_size
 from snapshotter.commands.image_status import ImageStatus, LayerStatus
+from snapshotter.cut_off import CutOff
 from snapshotter.layer_server import FsStatus
 
 _SHORT = 19
@@ -22,17 +23,23 @@ class Glance:
         problem: Why the fs server does not answer; empty if it does.
         fs: What it says.
         images: The images that were asked for.
+        cut_off: Containers that lost their layers, by what people call them; not known while the fs server is away.
     """
 
     problem: str
     fs: FsStatus
     images: Sequence[ImageStatus]
+    cut_off: Mapping[str, CutOff] = field(default_factory=dict)
 
 
 def status_document(glance: Glance) -> dict[str, Any]:
     """What ``--json`` prints; field names are stable."""
     return {
         "fsServer": _fs_document(glance),
+        "restartNeeded": [
+            {"container": name, "snapshot": one.snapshot, "layers": list(map(str, one.layers))}
+            for name, one in glance.cut_off.items()
+        ],
         "images": [
             {
                 "reference": image.reference,
@@ -127,6 +134,8 @@ def _fs_lines(glance: Glance) -> Iterator[str]:
         yield f"content takes {used} of {limit}, {format_size(cache.evicted_bytes)} given up so far"
         if cache.disk_error:
             yield f"content cannot be kept: {cache.disk_error}"
+    for name in glance.cut_off:
+        yield f"container {name} has lost its layers: start it again"
 
 
 def _image_table(images: Sequence[ImageStatus]) -> Table:

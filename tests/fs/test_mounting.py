@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fs.errors import MountError
-from fs.mounting import mount, mountpoints_below, mounts_at, unmount_lazily
+from fs.mounting import mount, mount_table, mountpoints_below, mounts_at, unmount_lazily
 
 pytestmark = pytest.mark.fuse
 
@@ -23,6 +23,9 @@ def test_mounts_are_seen_and_taken_away_however_many(mountpoint: Path) -> None:
         mount("tmpfs", "nothing", mountpoint, {"size": "4096", "mode": "700"})
     assert len(mounts_at(mountpoint)) == 2
     assert mountpoints_below(mountpoint.parent) == [mountpoint, mountpoint]
+    seen = [one for one in mount_table() if one.point == mountpoint]
+    assert [one.kind for one in seen] == ["tmpfs", "tmpfs"]
+    assert "mode=700" in seen[0].options
     status = os.statvfs(mountpoint)
     assert (status.f_blocks, status.f_flag & os.ST_RDONLY) == (1, os.ST_RDONLY)
     unmount_lazily(mountpoint)

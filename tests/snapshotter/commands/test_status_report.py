@@ -1,6 +1,7 @@
 """What status shows of layers that are served, for programs and for people."""
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -9,6 +10,7 @@ from fs.fetch_counters import FetchStatistics, Transfer
 from registry.digest import Digest
 from snapshotter.commands.image_status import ImageStatus, LayerStatus
 from snapshotter.commands.status_report import Glance, status_document, status_page
+from snapshotter.cut_off import CutOff
 from snapshotter.layer_server import FsStatus, ServedLayer
 
 LAYER = Digest.of(b"layer")
@@ -55,6 +57,18 @@ def test_people_see_the_same_in_few_lines() -> None:
         "last error: it rained",
     ):
         assert words in text
+
+
+def test_containers_that_lost_their_layers_are_named() -> None:
+    glance = replace(GLANCE, cut_off={"default/web": CutOff("default/7/web", (LAYER,))})
+    (told,) = status_document(glance)["restartNeeded"]
+    assert told == {
+        "container": "default/web",
+        "snapshot": "default/7/web",
+        "layers": [str(LAYER)],
+    }
+    assert "container default/web has lost its layers: start it again" in shown(glance)
+    assert status_document(GLANCE)["restartNeeded"] == []
 
 
 def test_an_fs_server_that_is_away() -> None:

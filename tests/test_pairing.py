@@ -23,6 +23,7 @@ WITHOUT = {
         "fault_matrix",
     ),  # fetching and the operations above it, against a registry that misbehaves
     ("fs", "killed_server"),  # the whole server, and what it leaves on the disk
+    ("fs", "many_layers"),  # the whole server, in a loop
     ("fs", "mounted_layers"),  # the whole server, behind a real mount
     ("registry", "auth_matrix"),  # auth, authorizer and tokens, over the wire
     ("registry", "real_registry"),  # the whole client, against a real registry

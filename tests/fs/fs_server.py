@@ -1,6 +1,7 @@
 """A real fs server in front of a real registry, for tests and benchmarks."""
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from tests.e2e.logged_process import LoggedProcess
 from tests.e2e.registry_log import parse_accesses, synchronize
 from tests.real_registry import RealRegistry
 
+CHECKOUT = Path(__file__).parents[2]
 REPOSITORY = "test/image"
 
 
@@ -43,6 +45,7 @@ class FsServer:
         write_settings(self.settings, settings)
         self.root = directory / "fs"
         self.socket = directory / "fs.sock"
+        self.checkout = CHECKOUT  # where its code is from, when it is started the next time
         self.process: LoggedProcess | None = None
         self._channel: grpc.Channel | None = None
 
@@ -90,7 +93,7 @@ class FsServer:
             *(f"--held-fd={descriptor}" for descriptor in held),
         ]
         command = [sys.executable, "-m", "fs.server", *words]
-        self.process = LoggedProcess(command, env=environment, pass_fds=held)
+        self.process = LoggedProcess(command, env=environment, cwd=self.checkout, pass_fds=held)
         self.process.wait_for_line('"fs server (ready|cannot run)"', deadline_seconds=20)
 
     def end(self) -> None:
@@ -106,6 +109,13 @@ class FsServer:
         """Ends the process without a word."""
         assert self.process is not None
         self.process.kill()
+        self.end()
+
+    def hand_over(self) -> None:
+        """Ends the process for another one to take its place."""
+        os.kill(self.pid, signal.SIGUSR1)
+        assert self.process is not None
+        assert self.process.wait(deadline_seconds=15) == 0
         self.end()
 
     def attach(self, layer: NamedLayer, *neighbours: NamedLayer) -> Path:

@@ -109,11 +109,8 @@ def test_what_was_asked_and_not_answered_is_asked_again(
 
 def test_a_server_is_replaced_while_it_is_read_from(fs_server: FsServer, directory: Path) -> None:
     readers = Readers(directory)
-    os.kill(fs_server.pid, signal.SIGUSR1)
-    assert fs_server.process is not None
-    assert fs_server.process.wait(deadline_seconds=15) == 0
+    fs_server.hand_over()
     assert directory.is_dir()
-    fs_server.end()
     fs_server.start()
     assert readers.outputs() == EXPECTED
 

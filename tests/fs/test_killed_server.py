@@ -1,10 +1,15 @@
 """A real fs server whose cache is far too small: what it serves is right, and what it leaves when it is killed."""
 
 import contextlib
+import hashlib
+import json
 import os
 import random
+import shutil
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -17,8 +22,9 @@ from fs.filling import FillSettings
 from fs.layer_directory import LayerDirectories
 from fs.layer_source import LayerSource
 from fs.settings import Backend, FsSettings
-from tests.fakes.registry import FakeRegistry
-from tests.fs.fs_server import FsServer
+from tests.e2e.logged_process import LoggedProcess
+from tests.fakes.registry import FakeRegistry, Fault
+from tests.fs.fs_server import CHECKOUT, FsServer
 from tests.fs.in_process import NOTHING_UNASKED, push
 from tests.fs.layers_by_hand import HandmadeBlob
 
@@ -139,3 +145,109 @@ def test_what_a_killed_server_leaves_is_right(tmp_path: Path, fake: FakeRegistry
             server.start()
     assert verified > 0
     assert evicted > 0
+
+
+# Reads, maps and executes, always what the kernel has just forgotten, and says so after each round.
+_RESTLESS = """
+import hashlib, itertools, json, mmap, os, subprocess, sys
+directory, expected = sys.argv[1], json.loads(sys.argv[2])
+def forget(name):
+    with open(os.path.join(directory, name), "rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+def check(how, name, content):
+    if hashlib.sha256(content).hexdigest() != expected[name]:
+        sys.exit(f"wrong bytes of {name} by {how}")
+for number in itertools.count(1):
+    for name in expected:
+        forget(name)
+        with open(os.path.join(directory, name), "rb", buffering=0) as file:
+            check("read", name, file.read())
+            forget(name)
+            with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
+                check("mmap", name, content)
+    forget("echo")
+    said = subprocess.run([os.path.join(directory, "echo"), "x"], stdout=subprocess.PIPE).stdout
+    if said != b"x\\n":
+        sys.exit(f"the program said {said}")
+    print("round", number, flush=True)
+"""
+
+
+class RestlessReader:
+    """A process that reads a layer until it is stopped, or sees an error."""
+
+    def __init__(self, directory: Path, files: Mapping[str, bytes]) -> None:
+        sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        command: list[str | Path] = [sys.executable, "-c", _RESTLESS, directory, json.dumps(sums)]
+        self._process = LoggedProcess(command)
+        self._rounds = 0
+
+    def wait_round(self) -> None:
+        """Returns when everything has been read once more."""
+        self._rounds = sum("round" in line for line in self._process.lines())
+        self._process.wait_for_line(f"^round {self._rounds + 1}$", deadline_seconds=40)
+
+    def stop(self) -> None:
+        assert self._process.is_running, self._process.tail()
+        self._process.stop()
+        self._process.join_log()
+
+
+def kill(server: FsServer, work: Path) -> None:
+    server.kill()
+
+
+def upgrade(server: FsServer, work: Path) -> None:
+    """Another installation takes over."""
+    for package in ("estargz", "fs", "registry"):
+        shutil.copytree(CHECKOUT / package, work / package, dirs_exist_ok=True)
+    server.checkout = work
+    server.hand_over()
+
+
+@pytest.fixture
+def program(fake: FakeRegistry) -> LayerSource:
+    """A layer with files to read, and a program."""
+    blob = HandmadeBlob()
+    for name, content in contents(1).items():
+        blob.add_file(name, content, chunk_bytes=16384)
+    echo = Path(shutil.which("echo") or "").read_bytes()
+    blob.add_file("echo", echo, chunk_bytes=16384, mode=0o755)
+    return push(blob, fake)
+
+
+def test_readers_notice_nothing_of_servers_that_come_and_go(
+    tmp_path: Path, fake: FakeRegistry, program: LayerSource
+) -> None:
+    (tmp_path / "upgrade").mkdir()
+    # Too small for the layer: content is fetched, evicted and fetched again all the time.
+    caching = replace(TOO_SMALL, max_bytes=MAX_BYTES // 3)
+    settings = FsSettings(backend=Backend.EROFS, filling=NOTHING_UNASKED, caching=caching)
+    with FsServer(tmp_path, settings) as server:
+        directory = server.attach(program)
+        readers = [RestlessReader(directory, contents(1)) for _ in range(2)]
+        for number, end in enumerate((kill, upgrade, kill, kill)):
+            readers[number % 2].wait_round()
+            end(server, tmp_path / "upgrade")
+            server.start()
+        for reader in readers:
+            reader.wait_round()
+            reader.stop()
+        assert server.status(program).verify_failures == 0
+        assert server.status(program).fetched_bytes > 0
+
+
+def test_what_had_come_by_half_is_asked_for_again(
+    tmp_path: Path, fake: FakeRegistry, program: LayerSource
+) -> None:
+    settings = FsSettings(backend=Backend.EROFS, filling=NOTHING_UNASKED)
+    with FsServer(tmp_path, settings) as server:
+        directory = server.attach(program)
+        fake.faults.inject(Fault.STALLED, times=1000)
+        reader = RestlessReader(directory, contents(1))
+        fake.faults.wait_stalled()
+        server.kill()
+        fake.faults.clear()
+        server.start()
+        reader.wait_round()
+        reader.stop()

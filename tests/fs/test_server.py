@@ -12,8 +12,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+from fs.filling import FillSettings
 from fs.proto import control_pb2
-from fs.settings import FsSettings
+from fs.settings import FsSettings, write_settings
 from registry.digest import Digest
 from tests.e2e.leftovers import mounts_under
 from tests.fakes.faulty_proxy import Fault, FaultyProxy
@@ -68,6 +69,27 @@ def test_content_comes_by_range_and_only_once(fs_server: FsServer, layer: Pushed
     drop_page_cache()
     assert (directory / "big").read_bytes() == BIG
     assert layer.requests() == asked
+    assert fs_server.status(layer).present_bytes == len(BIG) + 6
+
+
+@both_backends
+def test_a_container_starts_after_the_prefetch_if_settings_say_so(
+    fs_server: FsServer, layer: PushedLayer, proxy: FaultyProxy
+) -> None:
+    fs_server.attach(layer)
+    fs_server.end()
+    filling = FillSettings(background=False, prefetch_bytes=1 << 30, wait_seconds=60)
+    write_settings(fs_server.settings, FsSettings(filling=filling))
+    proxy.set_fault(Fault.HELD)
+    fs_server.start()
+    fs_server.attach(layer)
+    proxy.wait_held()
+    assert fs_server.status(layer).present_bytes == 0
+    check = control_pb2.CheckRequest(layer_digests=[str(layer.digest)], starts_container=True)
+    with ThreadPoolExecutor(1) as threads:
+        starting = threads.submit(fs_server.control.Check, check, timeout=50)
+        proxy.set_fault(Fault.NONE)
+        assert not starting.result().missing
     assert fs_server.status(layer).present_bytes == len(BIG) + 6
 
 

@@ -3,6 +3,7 @@
 import itertools
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -105,12 +106,20 @@ class Ctr:
     def run(
         self, image: str, argv: Sequence[str], *, snapshotter: str, timeout_seconds: float = 60.0
     ) -> str:
-        """Run a container to its end and return what it printed."""
-        container = new_container_id("run")
-        return self(
-            "run", "--rm", "--snapshotter", snapshotter, image, container, *argv,
-            timeout_seconds=timeout_seconds,
-        )  # fmt: skip
+        """Run a container to its end and return what it printed, on stderr too.
+
+        Its shim writes that to a file: ctr itself does not wait for the last of it when it deletes the task, and on a busy machine that
+        can be all (containerd's issue 5741).
+        """
+        with tempfile.TemporaryDirectory(prefix="ctr-") as directory:
+            log = Path(directory) / "output"
+            words = ("run", "--rm", "--log-uri", f"file://{log}", "--snapshotter", snapshotter)
+            try:
+                self(*words, image, new_container_id("run"), *argv, timeout_seconds=timeout_seconds)
+            except CommandFailedError as error:
+                printed = log.read_text(errors="replace") if log.exists() else ""
+                raise CommandFailedError(f"{error}\n{printed[-4000:]}") from None
+            return log.read_text(errors="replace")
 
     def content_digests(self) -> set[str]:
         """Return the digests of everything in the content store."""

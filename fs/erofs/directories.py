@@ -5,14 +5,14 @@ The last block is cut off behind its last name.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from fs.erofs.on_disk_format import BLOCK_BYTES, DIRENT
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryEntry:
-    """A name, the node it leads to and that node's file type (``FILE_TYPES``)."""
+class DirectoryEntry(msgspec.Struct, frozen=True, gc=False):
+    """A name, the node it leads to and that node's file type (``FILE_TYPES``). One is made of every name of a layer."""
 
     name: bytes
     node: int

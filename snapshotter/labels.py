@@ -5,6 +5,7 @@ Decided by labels alone: a layer without the digest of a TOC costs no request.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from estargz.toc import TOC_DIGEST_ANNOTATION
 from fs.layer_source import LayerSource
@@ -23,6 +24,7 @@ _MAX_LABEL_BYTES = 4096
 _MAX_SIZE_DIGITS = 16
 # More layers than any image has.
 _MAX_NEIGHBOURS = 1024
+_KNOWN_LISTS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ def _parse_size(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < _MAX_SIZE_DIGITS else None
 
 
+@lru_cache(maxsize=_KNOWN_LISTS)  # asked for all layers below, whenever a container is made
 def _parse_neighbours(text: str, layer: Digest) -> tuple[Digest, ...]:
     """The digests in a comma list; it is a hint, and clients cut it off where a label ends."""
     found: dict[Digest, None] = {}

@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 # Where CI runs, a test that cannot run is a failure.
-REQUIRED := fuse,registry,containerd
+REQUIRED := fuse,registry,containerd,podman
 REQUIRE := $(if $(CI),--require=$(REQUIRED))
 # All tests: two workers. The first is dealt the beginning of the list, and so the end-to-end tests, which share what is costly
 # to make; the second all others meanwhile. A few: in this process.

@@ -18,6 +18,7 @@ _MEASURED = (
 _PROGRAMS = {
     "containerd": ("containerd", "runc", "ctr", "ctr-remote"),
     "registry": ("docker-registry", "nginx"),
+    "podman": ("podman", "conmon", "runc"),
 }
 
 
@@ -26,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--require",
         default="",
         metavar="MARKERS",
-        help="comma list of fuse, registry, containerd: a skipped test with one of these markers is a failure",
+        help="comma list of fuse, registry, containerd, podman: a skipped test with one of these markers is a failure",
     )
     parser.addoption(
         "--lives",
@@ -99,6 +100,10 @@ def _missing_containerd() -> str:
     return "containerd needs root" if os.geteuid() != 0 else _missing_programs("containerd")
 
 
+def _missing_podman() -> str:
+    return "podman's storage needs root" if os.geteuid() != 0 else _missing_programs("podman")
+
+
 def _missing_programs(marker: str) -> str:
     absent = [name for name in _PROGRAMS[marker] if shutil.which(name) is None]
     return f"{', '.join(absent)} not on PATH" if absent else ""
@@ -108,4 +113,5 @@ _MISSING: dict[str, Callable[[], str]] = {
     "fuse": _missing_fuse,
     "registry": _missing_registry,
     "containerd": _missing_containerd,
+    "podman": _missing_podman,
 }

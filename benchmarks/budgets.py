@@ -53,6 +53,21 @@ class Verdict:
         return self.measured <= self.budget
 
 
+def _of_time(workload: str, mode: str) -> str:
+    return f"{workload}, {mode}: time / full pull"
+
+
+def _of_requests(workload: str) -> str:
+    return f"{workload}, unoptimized: requests until ready"
+
+
+NAMES = (
+    *(_of_time(workload, mode) for workload, mode in GO_FRACTIONS),
+    *(_of_requests(workload) for workload in GO_REQUESTS),
+)
+"""What each budget is called."""
+
+
 def verdicts(summaries: Mapping[Case, Summary]) -> Iterator[Verdict]:
     """All budgets for which there are samples."""
     for (workload, mode), fraction in GO_FRACTIONS.items():
@@ -60,10 +75,11 @@ def verdicts(summaries: Mapping[Case, Summary]) -> Iterator[Verdict]:
         full = summaries.get((workload, PROFILE, "overlayfs"))
         if lazy and full:
             measured = lazy.total_seconds / full.total_seconds
-            what = f"{workload}, {mode}: time / full pull"
-            yield Verdict(what, fraction, fraction * _FRACTION, measured, lazy.samples)
+            yield Verdict(
+                _of_time(workload, mode), fraction, fraction * _FRACTION, measured, lazy.samples
+            )
     for workload, requests in GO_REQUESTS.items():
         lazy = summaries.get((workload, PROFILE, "unoptimized"))
         if lazy:
-            what = f"{workload}, unoptimized: requests until ready"
-            yield Verdict(what, requests, requests * _REQUESTS, lazy.requests, lazy.samples)
+            budget = requests * _REQUESTS
+            yield Verdict(_of_requests(workload), requests, budget, lazy.requests, lazy.samples)

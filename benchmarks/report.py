@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.budgets import verdicts
+from benchmarks.budgets import NAMES, verdicts
 from benchmarks.charts import draw_bars, draw_bytes, draw_timelines
 from benchmarks.modes import baseline_of
 from benchmarks.results import Case, Results, Summary, in_order
@@ -53,7 +53,7 @@ def write_report(results: Results, path: Path) -> None:
     that ends in ``.reasons.toml``, why budgets are missed, by what the table calls them.
 
     Raises:
-        ValueError: there is a reason for a budget that is not in the table.
+        ValueError: there is a reason for something that is not a budget.
     """
     summaries = results.summaries()
     if not summaries:
@@ -161,11 +161,8 @@ def _reasons(path: Path) -> dict[str, str]:
 
 
 def _budget_rows(summaries: Mapping[Case, Summary], reasons: Mapping[str, str]) -> list[list[str]]:
-    found = list(verdicts(summaries))
-    if unknown := reasons.keys() - {verdict.what for verdict in found}:
-        raise ValueError(
-            f"reasons for budgets that were not measured: {', '.join(sorted(unknown))}"
-        )
+    if unknown := reasons.keys() - set(NAMES):
+        raise ValueError(f"reasons for what is not a budget: {', '.join(sorted(unknown))}")
     return [
         [
             verdict.what,
@@ -176,7 +173,7 @@ def _budget_rows(summaries: Mapping[Case, Summary], reasons: Mapping[str, str]) 
             "yes" if verdict.is_met else "no",
             "" if verdict.is_met else reasons.get(verdict.what, ""),
         ]
-        for verdict in found
+        for verdict in verdicts(summaries)
     ]
 
 

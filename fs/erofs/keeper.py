@@ -17,11 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fs import cgroups, service_manager
+
 # A message begins with one of these; what is kept follows.
 _KEEP, _GIVE, _WATCH, _END = b"K", b"G", b"W", b"E"
 _DONE = b"D"
 MAX_STATE_BYTES = 4096
 _TALK_SECONDS = 5.0
+_GROUP = "pyestargz-keeper"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ def end(path: Path) -> None:
         talking.send(_END)
         talking.recv(1)
     path.unlink(missing_ok=True)
+    cgroups.remove(_GROUP)
 
 
 def _connected(path: Path) -> socket.socket:
@@ -161,6 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.chdir("/")
     if os.fork() != 0:  # nobody's child, so nobody's zombie
         os._exit(0)
+    if not service_manager.is_there():  # that one knows its groups, and holds the descriptor itself
+        cgroups.leave(_GROUP)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("-1000")
     with socket.socket(fileno=int(words[0])) as listening:

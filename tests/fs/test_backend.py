@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event, Semaphore
 
 import pytest
 
@@ -20,7 +21,7 @@ from tests.fakes.faulty_proxy import Fault, FaultyProxy
 from tests.fakes.service_manager import ServiceManager
 from tests.fs.backends import on_erofs
 from tests.fs.conftest import Push
-from tests.fs.fs_server import FsServer, PushedLayer, drop_page_cache
+from tests.fs.fs_server import FsServer, PushedLayer, drop_page_cache, read_uncached
 from tests.fs.layers_by_hand import HandmadeBlob
 
 pytestmark = [pytest.mark.fuse, pytest.mark.registry, on_erofs]
@@ -144,6 +145,18 @@ def test_without_a_keeper_readers_fail_and_never_see_zeros(
     assert Readers(directory).outputs() == EXPECTED
 
 
+def start_after_all_were_killed(fs_server: FsServer, manager: ServiceManager) -> None:
+    """Kills fs server and keeper, and starts the next life with what the service manager holds."""
+    (keeper,) = keepers(fs_server)
+    os.kill(fs_server.pid, signal.SIGSTOP)  # or it would replace its keeper
+    os.kill(keeper, signal.SIGKILL)
+    fs_server.kill()
+    held = tuple(os.dup(number) for number in manager.held[STORED_NAME])
+    fs_server.start(environment=manager.environment, held=held)
+    for number in held:
+        os.close(number)
+
+
 def test_what_the_service_manager_held_is_taken_over(
     fs_server: FsServer, layer: PushedLayer, tmp_path: Path
 ) -> None:
@@ -153,20 +166,63 @@ def test_what_the_service_manager_held_is_taken_over(
         fs_server.start(environment=manager.environment)
         manager.wait_stored()
         directory = fs_server.attach(layer)
-        (keeper,) = keepers(fs_server)
-        os.kill(fs_server.pid, signal.SIGSTOP)  # or it would replace its keeper
-        os.kill(keeper, signal.SIGKILL)
+        os.kill(fs_server.pid, signal.SIGSTOP)
         readers = Readers(directory)
-        fs_server.kill()
-        held = tuple(os.dup(number) for number in manager.held[STORED_NAME])
-        fs_server.start(environment=manager.environment, held=held)
-        for number in held:
-            os.close(number)
+        start_after_all_were_killed(fs_server, manager)
         manager.wait_stored()
         assert readers.outputs() == EXPECTED
         assert len(keepers(fs_server)) == 1
         fs_server.end()
         assert manager.names_held() == set()
+
+
+class SteadyReaders:
+    """Threads that read all of a file again and again, of which the kernel keeps nothing, and check it."""
+
+    def __init__(self, directory: Path, threads: ThreadPoolExecutor) -> None:
+        self._directory = directory
+        self._stop = Event()
+        self._read = Semaphore(0)
+        self._running = [threads.submit(self._go_on, number) for number in range(3)]
+
+    def wait_read_on(self) -> None:
+        """Returns when as many more files were read as two by each."""
+        while self._read.acquire(blocking=False):
+            pass  # what was read before
+        for _ in range(2 * len(self._running)):
+            assert self._read.acquire(timeout=30)
+
+    def stop(self) -> None:
+        self._stop.set()
+        for running in self._running:
+            running.result(30)
+
+    def _go_on(self, number: int) -> None:
+        path = self._directory / ("read", "mapped", "other")[number]
+        while not self._stop.is_set():
+            content = read_uncached(path)
+            assert hashlib.sha256(content).hexdigest() == sha256(number)
+            self._read.release()
+
+
+def test_it_is_replaced_under_load(fs_server: FsServer, layer: PushedLayer, tmp_path: Path) -> None:
+    """By an upgrade, and after a kill of all processes at once; no reader sees an error, or a wrong byte."""
+    fs_server.end()
+    with ServiceManager(tmp_path / "notify") as manager, ThreadPoolExecutor(3) as threads:
+        fs_server.start(environment=manager.environment)
+        readers = SteadyReaders(fs_server.attach(layer), threads)
+        try:
+            readers.wait_read_on()
+            os.kill(fs_server.pid, signal.SIGUSR1)
+            assert fs_server.process is not None
+            assert fs_server.process.wait(deadline_seconds=15) == 0
+            fs_server.end()
+            fs_server.start(environment=manager.environment)
+            readers.wait_read_on()
+            start_after_all_were_killed(fs_server, manager)
+            readers.wait_read_on()
+        finally:
+            readers.stop()
 
 
 def test_a_keeper_that_dies_alone_is_replaced(fs_server: FsServer, directory: Path) -> None:

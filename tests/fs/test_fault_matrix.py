@@ -29,10 +29,10 @@ from registry.digest import Digest
 from registry.reference import Reference
 from tests.e2e.leftovers import mounts_under
 from tests.fakes.registry import FakeRegistry, Fault
+from tests.fs.fs_server import read_uncached
 from tests.fs.in_process import CONTENT, REPOSITORY, layer_table
 from tests.fs.in_process_mounts import TREES, read
 from tests.fs.layers_by_hand import HandmadeBlob
-from tests.fs.test_killed_server import read_uncached
 
 pytestmark = pytest.mark.fuse
 

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import random
 import shutil
 import sys
@@ -24,7 +23,7 @@ from fs.layer_source import LayerSource
 from fs.settings import Backend, FsSettings
 from tests.e2e.logged_process import LoggedProcess
 from tests.fakes.registry import FakeRegistry, Fault
-from tests.fs.fs_server import CHECKOUT, FsServer
+from tests.fs.fs_server import CHECKOUT, FsServer, read_uncached
 from tests.fs.in_process import NOTHING_UNASKED, push
 from tests.fs.layers_by_hand import HandmadeBlob
 
@@ -91,15 +90,6 @@ def verify_store(root: Path, source: LayerSource) -> int:
         VerifiedChunk(f"chunk {index}", chunks.digest(index), memoryview(content))
     store.close()
     return len(chunks) - len(missing)
-
-
-def read_uncached(path: Path) -> bytes:
-    """A file's content, of which the kernel keeps nothing: the next read asks the server again."""
-    with path.open("rb", buffering=0) as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        content = file.read()
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    return content
 
 
 @pytest.mark.parametrize("backend", [Backend.FUSE, Backend.EROFS])

@@ -54,6 +54,7 @@ def test_the_unit_leaves_mounts_to_be_seen_and_the_fs_server_alone(name: str) ->
     unit.read(DEPLOY / name)
     service = unit["Service"]
     assert (service["Type"], service["KillMode"]) == ("notify", "process")
+    assert (service["NotifyAccess"], int(service["FileDescriptorStoreMax"])) == ("all", 8)
     assert [key for key in service if _OWN_NAMESPACE.fullmatch(key)] == []
 
 

@@ -18,6 +18,7 @@ from fs.mounting import mounts_at
 from fs.session import mounted
 from fs.settings import write_settings
 from registry.client import RegistryClient
+from registry.keychain.secret_watch import SecretWatch
 from registry.manifest import Platform
 from snapshotter.config import ServeSettings
 from snapshotter.errors import ConfigError, StartupError
@@ -144,7 +145,11 @@ async def _serve(
     settings = place.settings
     signals = trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     with signals as received, ThreadPoolExecutor(_THREADS, "credentials") as threads:
-        async with RegistryClient(settings.fs.registry) as client:
+        async with (
+            RegistryClient(settings.fs.registry) as client,
+            SecretWatch(client.kubernetes_secrets) as secrets,
+        ):
+            secrets.use(settings.fs.registry.credentials)
 
             def learn(passed: PulledCredentials) -> None:
                 client.passed_credentials.put(passed.reference.repository_name, passed.credentials)
@@ -164,25 +169,25 @@ async def _serve(
                         if number != signal.SIGHUP:
                             break
                         notify_reloading()
-                        await _reload(place, read, client)
+                        if (fresh := await _reload(place, read)) is not None:
+                            client.use(fresh.fs.registry)
+                            secrets.use(fresh.fs.registry.credentials)
                         notify("READY=1")
                     notify("STOPPING=1")
     return signal.Signals(number)
 
 
-async def _reload(
-    place: StorePlace, read: Callable[[], ServeSettings], client: RegistryClient
-) -> None:
-    """Reads the settings again; what cannot be used changes nothing."""
+async def _reload(place: StorePlace, read: Callable[[], ServeSettings]) -> ServeSettings | None:
+    """Reads the settings again, and lets the fs server do so; None if they cannot be used, which changes nothing."""
     try:
         fresh = read()
         await trio.to_thread.run_sync(write_settings, place.settings.fs_settings_file, fresh.fs)
     except (ConfigError, OSError) as error:
         _log.error("configuration is kept", extra={"fields": {"error": str(error)}})
-        return
+        return None
     await trio.to_thread.run_sync(reload_fs_server, place.settings)
-    client.use(fresh.fs.registry)
     _log.info("configuration read again")
+    return fresh
 
 
 @contextmanager

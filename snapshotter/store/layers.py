@@ -149,6 +149,8 @@ class StoreLayers:
             if known is not None and now - known.told < self._settings.attached_seconds:
                 return known.directory
             fields: dict[str, object] = {"image": str(layer.reference), "layer": str(layer.digest)}
+            if known is None:  # or who tidies would not find it, if it was forgotten meanwhile
+                await _in_thread(lambda: self._records.put([layer]))
             source = await _in_thread(lambda: self._source(layer))
             try:
                 directory = await _in_thread(lambda: self._server.attach(source))

@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from tests.e2e.leftovers import (
     unmount_all_under,
 )
 from tests.fakes.registry import FakeRegistry
+from tests.fakes.service_manager import ServiceManager
 from tests.snapshotter.store.images import push_image
 from tests.snapshotter.store.test_layers import AMD64
 
@@ -40,9 +40,7 @@ class Home:
         self.directory = directory
         self.root = directory / "root"
         self.mountpoint = self.root / "store"
-        self.notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.notifications.bind(str(directory / "notify"))
-        self.notifications.settimeout(30)
+        self.manager = ServiceManager(directory / "notify")
 
     def command(self, *options: str) -> list[str]:
         words = [sys.executable, "-m", "snapshotter.cli", "store"]
@@ -51,18 +49,18 @@ class Home:
     @contextmanager
     def serving(self, *options: str) -> Iterator[subprocess.Popen[str]]:
         """A store that has said it is ready."""
-        environment = os.environ | {"NOTIFY_SOCKET": str(self.directory / "notify")}
+        environment = os.environ | self.manager.environment
         command = self.command(str(self.mountpoint), *options)
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as store:
             try:
-                assert self.notifications.recv(100) == b"READY=1"
+                assert self.manager.next_state() == "READY=1"
                 yield store
             finally:
                 store.kill()
 
     def end(self, store: subprocess.Popen[str], number: signal.Signals) -> list[dict[str, str]]:
         store.send_signal(number)
-        assert self.notifications.recv(100) == b"STOPPING=1"
+        assert self.manager.next_state() == "STOPPING=1"
         assert store.wait(timeout=30) == 0
         assert store.stderr is not None
         return [json.loads(line) for line in store.stderr]
@@ -80,12 +78,12 @@ class Home:
 def home() -> Iterator[Home]:
     with tempfile.TemporaryDirectory(prefix="sto-") as name:
         home = Home(Path(name))
-        try:
-            yield home
-        finally:
-            home.notifications.close()
-            kill_processes_under(home.directory)
-            unmount_all_under(home.directory)
+        with home.manager:
+            try:
+                yield home
+            finally:
+                kill_processes_under(home.directory)
+                unmount_all_under(home.directory)
 
 
 def use(layer: Path) -> None:
@@ -151,8 +149,8 @@ def reload(home: Home, store: subprocess.Popen[str], config: Path) -> None:
     for text in ("", "noprefetch = 1\n"):
         config.write_text(text)
         store.send_signal(signal.SIGHUP)
-        assert home.notifications.recv(100).startswith(b"RELOADING=1")
-        assert home.notifications.recv(100) == b"READY=1"
+        assert home.manager.next_state().startswith("RELOADING=1")
+        assert home.manager.next_state() == "READY=1"
         assert read_settings(home.root / "fs.json").filling.prefetch
 
 

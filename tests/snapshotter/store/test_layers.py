@@ -139,6 +139,7 @@ async def test_a_layer_that_cannot_be_served_is_tried_again(image: PushedImage, 
         site.server.unavailable.clear()
         await layers.attach(layer)
         assert site.server.served().keys() == {layer.digest}
+        assert site.records.digests() == {layer.digest: 0}
 
 
 async def test_the_last_release_lets_go(image: PushedImage, site: Site) -> None:

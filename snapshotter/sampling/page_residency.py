@@ -10,6 +10,7 @@ The sources are posix_fadvise(2), mincore(2), proc_pid_pagemap(5), and the kerne
 
 import contextlib
 import ctypes
+import errno
 import mmap
 import os
 import stat
@@ -113,6 +114,9 @@ def _accessed(window: mmap.mmap, address: int, pages: Sequence[int]) -> list[int
             window[page * mmap.PAGESIZE]  # maps the page
             place = (address // mmap.PAGESIZE + page) * _ENTRY_BYTES
             frame = _number_at(pagemap.fileno(), place) & _FRAME_BITS
+            if not frame:  # without CAP_SYS_ADMIN it is hidden
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), os.fspath(_PAGEMAP))
+            # A page on its way from one to the other shows neither: a few dozen per processor, at most.
             if _number_at(all_flags.fileno(), frame * _ENTRY_BYTES) & (_REFERENCED | _ACTIVE):
                 found.append(page)
     return found

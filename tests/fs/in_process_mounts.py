@@ -10,10 +10,9 @@ import trio
 from fs.erofs.data_connection import connect, disconnect
 from fs.erofs.data_server import DataServer
 from fs.erofs.mounts import Access
-from fs.erofs.trees import ErofsTrees, unmount_trees
+from fs.erofs.trees import ErofsTrees
 from fs.errors import StaleLayerError
 from fs.layer import Layer
-from fs.layer_directory import LayerDirectories
 from fs.layer_trees import FuseTrees, LayerTrees
 from fs.layers import LayerTable
 from fs.operations import LayerOperations
@@ -37,23 +36,26 @@ async def fuse_trees(table: LayerTable, root: Path) -> AsyncIterator[FuseTrees]:
 async def erofs_trees(table: LayerTable, root: Path) -> AsyncIterator[ErofsTrees]:
     """The layers of a table, kept in ``<root>/layers``, in EROFS mounts on a data server that nobody can succeed."""
     connection = await trio.to_thread.run_sync(connect, root)
-    async with DataServer(connection.descriptor, negotiated=None, find=no_layer) as server:
-        trees = ErofsTrees(
-            root,
-            table,
-            LayerDirectories(root / "layers"),
-            server,
-            access=Access.FILES,
-            fallback=FuseTrees(root / "mnt"),
-        )
-        try:
-            async with trees.kept_up(is_served=False):
-                yield trees
-        finally:
-            with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(unmount_trees, root)
-                await trio.to_thread.run_sync(disconnect, root)
-    os.close(connection.descriptor)
+    try:
+        async with DataServer(connection.descriptor, negotiated=None, find=no_layer) as server:
+            trees = ErofsTrees(
+                root,
+                table,
+                table._directories,
+                server,
+                access=Access.FILES,
+                fallback=FuseTrees(root / "mnt"),
+            )
+            try:
+                async with trees.kept_up(is_served=False):
+                    yield trees
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(trees.unmount_all)
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(disconnect, root)
+        os.close(connection.descriptor)
 
 
 TREES: dict[Backend, Callable[[LayerTable, Path], AbstractAsyncContextManager[LayerTrees]]] = {

@@ -150,7 +150,7 @@ class ControlService(control_pb2_grpc.ControlServicer):
             repository = Reference.parse(request.reference).repository_name
             kind = SecretKind[control_pb2.PassCredentialsRequest.Kind.Name(request.kind)]
             credentials = Credentials(request.username, request.secret, kind)
-            self._served.pass_credentials(repository, credentials)
+            await trio.to_thread.run_sync(self._served.pass_credentials, repository, credentials)
 
         self._answer(context, keep)
         return control_pb2.PassCredentialsResponse()

@@ -30,6 +30,7 @@ from fs.layer_trees import FuseTrees
 from fs.layers import LayerTable
 from fs.log import LogLevel, log_to_file, log_to_stderr, set_level
 from fs.operations import LayerOperations
+from fs.sealed_credentials import SealedCredentials
 from fs.session import mounted
 from fs.settings import FsSettings, read_settings
 from registry.client import RegistryClient
@@ -57,6 +58,11 @@ class ServerSettings:
     def layers(self) -> Path:
         """Where layers are kept."""
         return self.root / "layers"
+
+    @property
+    def sealed_credentials(self) -> Path:
+        """Where credentials that were passed lie, if that is wanted."""
+        return self.root / "credentials.sealed"
 
     def read(self) -> FsSettings:
         """What the settings file says now.
@@ -101,16 +107,17 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
         ) as trees,
         trio.open_nursery() as nursery,
     ):
+        sealed = SealedCredentials(client.passed_credentials, settings.sealed_credentials)
+        await _use_credentials(told, secret_watch, sealed)
 
         async def reload() -> None:
             fresh = await trio.to_thread.run_sync(settings.read)
             set_level(fresh.log_level)
             client.use(fresh.registry)
-            secret_watch.use(fresh.registry.credentials)
+            await _use_credentials(fresh, secret_watch, sealed)
             layers.use(fetching=fresh.fetching, filling=fresh.filling, caching=fresh.caching)
             _log.info("settings read again")
 
-        secret_watch.use(told.registry.credentials)
         # Before anybody is told that the server is ready: a signal that nobody takes would end it, with everything mounted.
         await nursery.start(_end_on_signal, ending)
         await nursery.start(_reload_on_signal, reload)
@@ -119,7 +126,7 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
             settings.mountpoint,
             trees,
             ending,
-            pass_credentials=client.passed_credentials.put,
+            pass_credentials=sealed.put,
             reload=reload,
         )
         async with control_socket(settings.socket, lambda portal: ControlService(served, portal)):
@@ -129,6 +136,13 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
             _end_in_any_case()
         nursery.cancel_scope.cancel()
     _log.info("fs server stopped")
+
+
+async def _use_credentials(
+    told: FsSettings, secret_watch: SecretWatch, sealed: SealedCredentials
+) -> None:
+    secret_watch.use(told.registry.credentials)
+    await trio.to_thread.run_sync(sealed.use, told.sealing)
 
 
 def _end_in_any_case() -> None:

@@ -17,6 +17,7 @@ from fs.filling import FillSettings
 from fs.log import LogLevel
 from fs.request_planning import FetchSettings
 from fs.request_slots import SlotSettings
+from registry.keychain.credential_settings import SealSettings
 from registry.settings import ClientSettings
 
 _MODE = 0o600  # settings of registries may hold secrets, in headers
@@ -47,6 +48,7 @@ class FsSettings:
         slots: how many requests may be under way at a time; read at start only.
         caching: how much is kept.
         registry: how registries are spoken to.
+        sealing: how credentials that CRI passed are kept on disk; None: not at all.
     """
 
     backend: Backend = Backend.AUTO
@@ -56,6 +58,7 @@ class FsSettings:
     slots: SlotSettings = field(default_factory=SlotSettings)
     caching: CacheSettings = field(default_factory=CacheSettings)
     registry: ClientSettings = field(default_factory=ClientSettings)
+    sealing: SealSettings | None = None
 
 
 def write_settings(path: Path, settings: FsSettings) -> None:

@@ -9,7 +9,11 @@ from fs.filling import FillSettings
 from fs.log import LogLevel
 from fs.settings import Backend, FsSettings
 from registry.host_settings import HostSettings
-from registry.keychain.credential_settings import CredentialSettings, KubernetesSettings
+from registry.keychain.credential_settings import (
+    CredentialSettings,
+    KubernetesSettings,
+    SealSettings,
+)
 from registry.keychain.login_table import parse_logins
 from registry.resolver_table import parse_mirrors, parse_paths
 from registry.settings import ClientSettings
@@ -110,6 +114,10 @@ class ServeSettings:
             raise ConfigError(
                 "root", f"{self.root} contains ':' or ',', which overlayfs cannot mount"
             )
+        sealing = self.fs.sealing
+        if sealing is not None and sealing.key.is_relative_to(self.root):
+            reason = f"{sealing.key} is where what it seals is: whoever copies one has both"
+            raise ConfigError("cri_keychain.seal_key_path", reason)
 
     @property
     def snapshotter_root(self) -> Path:
@@ -170,6 +178,7 @@ def fs_settings(file: ConfigFile, log_level: LogLevel) -> FsSettings:
         ),
         caching=CacheSettings(max_bytes=file.get("cache.max_bytes")),
         registry=_registry_settings(file),
+        sealing=_seal_settings(file),
     )
 
 
@@ -245,13 +254,24 @@ def _credential_settings(file: ConfigFile) -> CredentialSettings:
     )
 
 
+def _seal_settings(file: ConfigFile) -> SealSettings | None:
+    path = _absolute_path(file, "cri_keychain.seal_key_path")
+    if path is None or not file.get("cri_keychain.enable_keychain"):
+        return None
+    return SealSettings(path, file.get("cri_keychain.seal_max_age_hours") * 3600.0)
+
+
 def _kubernetes_settings(file: ConfigFile) -> KubernetesSettings | None:
     if not file.get("kubeconfig_keychain.enable_keychain"):
         return None
-    kubeconfig = file.get("kubeconfig_keychain.kubeconfig_path")
-    if kubeconfig and not Path(kubeconfig).is_absolute():
-        raise _error_in(file)("kubeconfig_keychain.kubeconfig_path", "must be an absolute path")
-    return KubernetesSettings(Path(kubeconfig) if kubeconfig else None)
+    return KubernetesSettings(_absolute_path(file, "kubeconfig_keychain.kubeconfig_path"))
+
+
+def _absolute_path(file: ConfigFile, key: str) -> Path | None:
+    text = file.get(key)
+    if text and not Path(text).is_absolute():
+        raise _error_in(file)(key, "must be an absolute path")
+    return Path(text) if text else None
 
 
 def _paths(file: ConfigFile, key: str) -> tuple[Path, ...]:

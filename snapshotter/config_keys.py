@@ -91,6 +91,17 @@ _CRI: Final = (
         "socket of the real image service, containerd's",
     ),
     Key(
+        "cri_keychain.seal_key_path",
+        "",
+        "file of the key that seals these credentials on disk, made if it is not there; they are kept in memory only, if empty",
+    ),
+    Key(
+        "cri_keychain.seal_max_age_hours",
+        720,
+        "hours after which sealed credentials are forgotten, unless they were passed again",
+        least=1,
+    ),
+    Key(
         "kubeconfig_keychain.enable_keychain",
         default=False,
         meaning="read the image pull secrets of all namespaces from the API server, and watch them",

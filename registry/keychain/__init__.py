@@ -5,6 +5,7 @@
     credential_files.py   docker's, podman's and mounted files, and ``credential_helpers.py``, the programs they name
     credential_providers.py  the kubelet's plugins, configured in ``provider_config.py``
     passed_credentials.py    what containerd passed on (CRI)        kubernetes_secrets.py  image pull secrets
+    credential_seal.py       the former in a form that may lie on a disk
     secret_watch.py          keeps these up to date, by requests of ``api_server.py`` through the ``cluster_door.py`` that a
                              ``kubeconfig.py`` and the programs in it (``exec_credentials.py``) open
     docker_config.py         the one format that most places share  login_table.py         logins in our own configuration

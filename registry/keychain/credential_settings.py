@@ -20,6 +20,19 @@ class KubernetesSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SealSettings:
+    """How credentials that were passed are kept on disk.
+
+    Attributes:
+        key: the file of the key that seals them; made if it is not there.
+        max_age_seconds: what was passed longer ago is forgotten.
+    """
+
+    key: Path
+    max_age_seconds: float = 30 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
 class CredentialSettings:
     """Sources of credentials.
 

@@ -44,6 +44,11 @@ class PassedCredentials:
         with self._lock:
             self._kept.pop(repository, None)
 
+    def repositories(self) -> frozenset[Repository]:
+        """For which credentials are kept."""
+        with self._lock:
+            return frozenset(self._kept)
+
     def offers(self, question: CredentialQuestion) -> Iterator[Credentials | CredentialsError]:
         """See ``CredentialSource``."""
         if normalize_host(question.host) != normalize_host(question.repository.host):

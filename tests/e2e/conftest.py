@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -12,10 +13,13 @@ from tests.e2e.ctr import Ctr
 from tests.e2e.images import debian_python_image, default_cache, pause_image
 from tests.e2e.layered_tree import BuiltImage
 from tests.e2e.oci_layout import push
+from tests.e2e.published_image import PublishedImage
 from tests.e2e.registry_log import Access, parse_accesses, synchronize
 from tests.e2e.snapshotter_process import Snapshotter, run_cli
-from tests.real_registry import RealRegistry
+from tests.real_registry import RealRegistry, RegistrySetup
 
+# A user of private registries, and the password.
+PRIVATE = ("somebody", "nobody else knows")
 # Tests that count decide themselves when something is fetched.
 FETCH_WHAT_IS_READ = "noprefetch = true\nno_background_fetch = true\n"
 
@@ -68,6 +72,14 @@ def lazy_name(image: BuiltImage, registry: RealRegistry) -> str:
     name = f"{registry.host}/debian:lazy"
     run_cli("convert", f"oci:{image.layout}", name)
     return name
+
+
+@pytest.fixture
+def private_name(registry: RealRegistry, lazy_name: str, tmp_path: Path) -> Iterator[str]:
+    """The name of the lazy image in a registry that wants `PRIVATE`'s password: it has the same storage as the open one."""
+    setup = RegistrySetup(users=dict([PRIVATE]), storage=registry.storage)
+    with RealRegistry(tmp_path, setup=setup) as private:
+        yield PublishedImage(lazy_name).through(private.host)
 
 
 @pytest.fixture(scope="session")

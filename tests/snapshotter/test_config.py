@@ -8,7 +8,11 @@ from fs.filling import FillSettings
 from fs.log import LogLevel
 from fs.settings import Backend, FsSettings
 from registry.host_settings import HostSettings, MirrorSettings
-from registry.keychain.credential_settings import CredentialSettings, KubernetesSettings
+from registry.keychain.credential_settings import (
+    CredentialSettings,
+    KubernetesSettings,
+    SealSettings,
+)
 from registry.keychain.docker_config import Login
 from registry.settings import ClientSettings
 from snapshotter.config import (
@@ -156,6 +160,20 @@ def test_secrets_of_kubernetes_are_watched_where_it_is_said() -> None:
     assert settings(enable_keychain=True, kubeconfig_path="/k") == KubernetesSettings(Path("/k"))
     with pytest.raises(ConfigError, match="kubeconfig_path must be an absolute path"):
         settings(enable_keychain=True, kubeconfig_path="k")
+
+
+def test_passed_credentials_are_sealed_where_it_is_said() -> None:
+    def sealing(**values: object) -> SealSettings | None:
+        file = said(**{f"cri_keychain__{key}": value for key, value in values.items()})
+        return fs_settings(file, LogLevel.INFO).sealing
+
+    assert sealing(enable_keychain=True) is None
+    assert sealing(seal_key_path="/k") is None
+    settings = sealing(enable_keychain=True, seal_key_path="/k", seal_max_age_hours=1)
+    assert settings == SealSettings(Path("/k"), max_age_seconds=3600)
+    beside = FsSettings(sealing=SealSettings(Path("/r/key")))
+    with pytest.raises(ConfigError, match="whoever copies one has both"):
+        ServeSettings(root=Path("/r"), fs=beside)
 
 
 def test_two_sockets_are_never_the_same() -> None:

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,19 @@ from fs.errors import MountError
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # System calls of include/uapi/asm-generic/unistd.h: the same numbers on every architecture.
+_OPEN_TREE, _MOUNT_SETATTR = 428, 442
 _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 429, 430, 431, 432
 # include/uapi/linux/mount.h
 _CLOEXEC = 1
 _SET_FLAG, _SET_STRING, _CREATE = 0, 1, 6
 _MOVE_FROM_EMPTY_PATH = 4
 _ATTRIBUTE_READ_ONLY = 1
+_ATTRIBUTE_MAPPED = 0x00100000
+_TREE_CLONE = 1
+_MOUNT_ATTRIBUTES = struct.Struct(
+    "4Q"
+)  # struct mount_attr: set, clear, propagation, user namespace
+_AT_EMPTY_PATH = 0x1000
 _AT_FDCWD = -100
 _MNT_DETACH = 2
 _MOUNTINFO = Path("/proc/self/mountinfo")
@@ -59,6 +67,25 @@ def mount(kind: str, source: str, mountpoint: Path, options: Mapping[str, str | 
         _call(str(mountpoint), _MOVE_MOUNT, mounted, b"", _AT_FDCWD, target, _MOVE_FROM_EMPTY_PATH)
     finally:
         os.close(mounted)
+
+
+def mount_mapped(directory: Path, mountpoint: Path, user_namespace: int) -> None:
+    """Shows a directory once more, read-only, with its owners mapped as a user namespace says.
+
+    Raises:
+        MountError: the kernel refuses, as it does for file systems that know no mapped owners.
+    """
+    source = os.fsencode(directory)
+    tree = _call(str(directory), _OPEN_TREE, _AT_FDCWD, source, _TREE_CLONE | os.O_CLOEXEC)
+    try:
+        set_these = _ATTRIBUTE_READ_ONLY | _ATTRIBUTE_MAPPED
+        attributes = _MOUNT_ATTRIBUTES.pack(set_these, 0, 0, user_namespace)
+        length = len(attributes)
+        _call(str(directory), _MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, attributes, length)
+        target = os.fsencode(mountpoint)
+        _call(str(mountpoint), _MOVE_MOUNT, tree, b"", _AT_FDCWD, target, _MOVE_FROM_EMPTY_PATH)
+    finally:
+        os.close(tree)
 
 
 def mount_fuse(name: str, mountpoint: Path) -> int:

@@ -19,6 +19,7 @@ import pyfuse3
 import trio
 from pyfuse3 import FileHandleT, FileNameT, FlagT, InodeT, XAttrNameT
 
+from fs.compiling import OPAQUE_XATTR
 from fs.durations import Operation
 from fs.errors import (
     NoSuchEntryError,
@@ -31,6 +32,7 @@ from fs.fuse_boundary import guarded_by
 from fs.inodes import BLOCK_BYTES, ROOT, InodeTable
 from fs.layer import Layer
 from fs.layers import LayerTable
+from fs.rootless import opaque_xattr
 from fs.state_file import STATE_DIRECTORY, dump_state, state_file_name
 
 _FOR_EVER_SECONDS = 10 * 365 * 86_400.0
@@ -63,6 +65,7 @@ class LayerOperations(pyfuse3.Operations):
 
     def __init__(self, layers: LayerTable, settings: ReadSettings | None = None) -> None:
         super().__init__()
+        self._opaque_xattr = opaque_xattr()
         self._layers = layers
         self._settings = settings or ReadSettings()
         self._handles = itertools.count(1)
@@ -197,7 +200,11 @@ class LayerOperations(pyfuse3.Operations):
             return {}
         layer, index = self._resolve(inode)
         inodes = layer.image.inodes
-        return inodes.xattrs(index) if index < len(inodes) else {}
+        xattrs = inodes.xattrs(index) if index < len(inodes) else {}
+        if OPAQUE_XATTR in xattrs and self._opaque_xattr != OPAQUE_XATTR:
+            others = {name: value for name, value in xattrs.items() if name != OPAQUE_XATTR}
+            return {**others, self._opaque_xattr: xattrs[OPAQUE_XATTR]}
+        return xattrs
 
     def _listing(
         self, inode: InodeT, first: int

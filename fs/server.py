@@ -121,14 +121,7 @@ async def serve(settings: ServerSettings, announce: "_Announcement") -> None:
         # Before anybody is told that the server is ready: a signal that nobody takes would end it, with everything mounted.
         await nursery.start(_end_on_signal, ending)
         await nursery.start(_reload_on_signal, reload)
-        served = Served(
-            layers,
-            settings.mountpoint,
-            trees,
-            ending,
-            pass_credentials=sealed.put,
-            reload=reload,
-        )
+        served = Served(layers, settings.mountpoint, trees, ending, sealed.put, reload)
         async with control_socket(settings.socket, lambda portal: ControlService(served, portal)):
             _log.info("fs server ready", extra={"fields": {"root": str(settings.root)}})
             announce("ready")

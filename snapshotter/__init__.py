@@ -6,7 +6,8 @@
     grpc_server.py   its socket            watching.py    metrics, health and debugging over HTTP
     snapshots.py     the model: the ten operations on snapshots, without gRPC
     records.py       what is known of snapshots (sqlite)       directories.py   where they lie
-    id_mapping.py    whose users a container has               former_mounts.py  what a former snapshotter left
+    id_mapping.py    whose users a container has               former_mounts.py  what is mounted below them
+    mapped_layers.py layers with the owners of such users      user_namespaces.py  what that takes
     labels.py        where a layer comes from                  mounts.py        how containerd mounts it
     filters.py       containerd's filter expressions           verdicts.py      why layers are not lazy
     layer_server.py  what is asked of the fs server            fs_client.py     how, over its socket

@@ -62,9 +62,9 @@ def serve(settings: ServeSettings, read: Callable[[], ServeSettings]) -> int:
         signals = stack.enter_context(received(signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         check_privileges()
         stack.enter_context(_owned_root(settings))
-        check_overlay(settings.snapshotter_root)
+        overlay_options = check_overlay(settings.snapshotter_root)
         fs_process = stack.enter_context(running_fs_server(settings))
-        _serve_all(settings, fs_process, stack)
+        _serve_all(settings, fs_process, stack, overlay_options)
         _log.info("serving", extra={"fields": {"address": str(settings.address)}})
         notify("READY=1")
         number = _wait_for_end(signals, lambda: _reload(settings, read))
@@ -76,7 +76,12 @@ def serve(settings: ServeSettings, read: Callable[[], ServeSettings]) -> int:
     return 0
 
 
-def _serve_all(settings: ServeSettings, fs_process: FsProcess, stack: ExitStack) -> None:
+def _serve_all(
+    settings: ServeSettings,
+    fs_process: FsProcess,
+    stack: ExitStack,
+    overlay_options: tuple[str, ...],
+) -> None:
     """Serves everything that is to be served, until the stack is left.
 
     It is left in reverse: calls under way lose their fs server, end, and only then the databases are closed.
@@ -92,7 +97,7 @@ def _serve_all(settings: ServeSettings, fs_process: FsProcess, stack: ExitStack)
     metrics = DaemonMetrics(watcher.status, verdicts.counts)
     directories = SnapshotDirectories(settings.snapshotter_root)
     layers = LazyLayers(records, directories, client)
-    snapshots = Snapshots(records, directories, layers, verdicts)
+    snapshots = Snapshots(records, directories, layers, verdicts, overlay_options)
     snapshots.repair()
     image_services = []
     if settings.cri is not None:

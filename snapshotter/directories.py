@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable, Iterator, Set as AbstractSet
 from pathlib import Path
 
+from snapshotter.former_mounts import unmount_below
 from snapshotter.id_mapping import Owner
 from snapshotter.mounts import Kind, SnapshotDirectory
 from snapshotter.records import Usage
@@ -173,6 +174,9 @@ def _mkdir(path: Path, mode: int) -> None:
 
 
 def _delete(directory: Path) -> None:
+    mapped = SnapshotDirectory(directory).lower
+    if mapped.exists():
+        unmount_below(mapped)
     with contextlib.suppress(FileNotFoundError):  # two cleanups may meet
         shutil.rmtree(directory)
 

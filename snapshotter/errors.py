@@ -8,6 +8,7 @@
      +- InvalidLabelError         a label that is too long
      +- InvalidFilterError        a filter expression that cannot be read
      +- LayerUnavailableError     a layer cannot be served now
+     +- IdMappingError            layers cannot be shown to the users that a container's are mapped to
      +- FsServerError             the fs server cannot be started, or does not answer
      +- RecordsError              the database is of a version this program does not know
      +- ConfigError               a setting that cannot be used
@@ -90,6 +91,14 @@ class LayerUnavailableError(SnapshotterError):
     def __init__(self, layer: str, reason: str) -> None:
         super().__init__(f'layer "{layer}" unavailable: {reason}')
         self.layer = layer
+        self.reason = reason
+
+
+class IdMappingError(SnapshotterError):
+    """Layers cannot be shown to the users of the machine that a container's users are mapped to."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"layers cannot be shown with mapped owners: {reason}")
         self.reason = reason
 
 

@@ -1,7 +1,7 @@
-"""Mounts that a former life left below the snapshots: containerd-stargz-grpc mounts each lazy layer there.
+"""Mounts below the snapshots: containerd-stargz-grpc mounts each lazy layer there, and this program those with mapped owners.
 
-Nothing of this program is mounted there, so whatever is keeps directories from being deleted, and nobody serves it.
-Containers that run hold overlays of their own, which this leaves alone.
+They keep directories from being deleted, and layers from being taken away. Containers that run hold overlays of their own, which
+this leaves alone; what is needed again is mounted again.
 """
 
 import logging
@@ -24,9 +24,9 @@ def unmount_below(directory: Path) -> None:
             unmount_lazily(point)
         except MountError as error:
             fields["error"] = str(error)
-            _log.warning("what a former snapshotter left stays mounted", extra={"fields": fields})
+            _log.warning("a mount below the snapshots stays", extra={"fields": fields})
         else:
-            _log.info("unmounted what a former snapshotter left", extra={"fields": fields})
+            _log.info("unmounted below the snapshots", extra={"fields": fields})
 
 
 def mounts_below(directory: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from fs.service_manager import take_held
 from fs.settings import write_settings
 from snapshotter.config import ServeSettings
 from snapshotter.errors import FsServerError, StartupError
+from snapshotter.former_mounts import unmount_below
 from snapshotter.fs_client import FsClient
 from snapshotter.fs_process import FsProcess, FsProcessSettings
 from snapshotter.fs_watch import kept_running
@@ -19,23 +20,18 @@ from snapshotter.unix_socket import Process, listening
 
 _log = logging.getLogger(__name__)
 _STOP_SECONDS = 60.0  # of a machine that is very busy
-# What user_namespaces(7) says of the first one: from 0, to 0, all there are.
-_ALL_USERS = ["0", "0", "4294967295"]
-_UID_MAP = Path("/proc/self/uid_map")
 
 
 def check_privileges() -> None:
     """Checks that layers can be mounted.
 
     Raises:
-        StartupError: this is not root, or root of a user namespace only.
+        StartupError: this is not root.
     """
     if os.geteuid() != 0:
-        raise StartupError("mounting needs root", "run this command as root")
-    # There overlayfs reads other attributes of directories that hide what is below them than layers have.
-    if _UID_MAP.read_text().split() != _ALL_USERS:
         raise StartupError(
-            "this is root of a user namespace only", "run this command as root of the machine"
+            "mounting needs root",
+            "run this command as root, or as root of a user namespace (in RootlessKit's)",
         )
 
 
@@ -82,6 +78,8 @@ def stop_fs_server(settings: ServeSettings) -> None:
         FsServerError: it does not end.
         OSError: its socket may not be opened.
     """
+    # What shows layers with mapped owners would keep them mounted.
+    unmount_below(settings.snapshotter_root)
     with listening(settings.fs_socket) as server:
         if server is not None:
             with FsClient(settings.fs_socket, lambda: False) as client:

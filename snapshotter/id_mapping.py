@@ -1,7 +1,7 @@
 """Labels that say which users of the machine the users of a container are (containerd's ``WithUserNSRemapperLabels``).
 
 containerd sends them only to a snapshotter that its configuration gives the capability ``remap-ids``; otherwise it changes
-the owners of files itself.
+the owners of files itself, which it must copy for that.
 """
 
 import re
@@ -31,11 +31,13 @@ class IdMapping:
 
     Attributes:
         owner: who the container's root is.
-        mount_options: what tells mount(2)'s caller to show the layers below with mapped owners.
+        uid_map: which users are which, as ``/proc/PID/uid_map`` has it.
+        gid_map: likewise, of groups.
     """
 
     owner: Owner
-    mount_options: tuple[str, str]
+    uid_map: str
+    gid_map: str
 
 
 def parse_id_mapping(labels: Mapping[str, str]) -> IdMapping | None:
@@ -47,7 +49,11 @@ def parse_id_mapping(labels: Mapping[str, str]) -> IdMapping | None:
     if UID_MAPPING not in labels and GID_MAPPING not in labels:
         return None
     owner = Owner(_root_in(labels, UID_MAPPING), _root_in(labels, GID_MAPPING))
-    return IdMapping(owner, (f"uidmap={labels[UID_MAPPING]}", f"gidmap={labels[GID_MAPPING]}"))
+    return IdMapping(owner, _lines(labels[UID_MAPPING]), _lines(labels[GID_MAPPING]))
+
+
+def _lines(label: str) -> str:
+    return "".join(f"{part.replace(':', ' ')}\n" for part in label.split(","))
 
 
 def _root_in(labels: Mapping[str, str], name: str) -> int:

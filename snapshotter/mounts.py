@@ -40,6 +40,11 @@ class SnapshotDirectory:
         return self.path / "fs"
 
     @property
+    def lower(self) -> Path:
+        """Where the layers below are shown with other owners, if they are."""
+        return self.path / "lower"
+
+    @property
     def work(self) -> Path:
         """What overlayfs needs for itself."""
         return self.path / "work"
@@ -48,19 +53,19 @@ class SnapshotDirectory:
 def plan_mounts(
     kind: Kind,
     own: SnapshotDirectory,
-    parents: Sequence[SnapshotDirectory],
+    layers: Sequence[Path],
     overlay_options: Sequence[str] = (),
 ) -> list[Mount]:
-    """The mounts of an active snapshot or a view over its parents, the nearest first."""
+    """The mounts of an active snapshot or a view over layers, the nearest first."""
     read_only = kind is Kind.VIEW
-    if not parents:
-        return [_bind(own, "ro" if read_only else "rw")]
-    if read_only and len(parents) == 1:
-        return [_bind(parents[0], "ro")]
-    lower = "lowerdir=" + ":".join(str(parent.fs) for parent in parents)
+    if not layers:
+        return [_bind(own.fs, "ro" if read_only else "rw")]
+    if read_only and len(layers) == 1:
+        return [_bind(layers[0], "ro")]
+    lower = "lowerdir=" + ":".join(map(str, layers))
     upper = () if read_only else (f"workdir={own.work}", f"upperdir={own.fs}")
     return [Mount("overlay", "overlay", (*upper, lower, *overlay_options))]
 
 
-def _bind(directory: SnapshotDirectory, mode: str) -> Mount:
-    return Mount("bind", str(directory.fs), (mode, "rbind"))
+def _bind(directory: Path, mode: str) -> Mount:
+    return Mount("bind", str(directory), (mode, "rbind"))

@@ -5,14 +5,23 @@ import os
 import tempfile
 from pathlib import Path
 
+from fs.rootless import is_rootless
 from snapshotter.errors import StartupError
 
 _MNT_DETACH = 2
 _PROBE_PREFIX = "probe-"
+_ADVICE = "load the module 'overlay', or choose a --root on ext4 or xfs (made with ftype=1)"
+_ROOTLESS_ADVICE = (
+    "in a user namespace it takes Linux 5.11 or later, and a mount namespace that belongs to it: "
+    "run this command in RootlessKit's, or as root of the machine"
+)
 
 
-def check_overlay(root: Path) -> None:
+def check_overlay(root: Path) -> tuple[str, ...]:
     """Mounts a tiny overlay under ``root``, and unmounts it.
+
+    Returns:
+        The options that overlays need here besides their directories: ``userxattr`` in a user namespace.
 
     Raises:
         StartupError: that does not work.
@@ -26,14 +35,13 @@ def check_overlay(root: Path) -> None:
         for part in (lower, upper, work, merged):
             part.mkdir()
         (lower / "file").touch()
-        options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+        needed = ("userxattr",) if is_rootless() else ()
+        options = ",".join((f"lowerdir={lower},upperdir={upper},workdir={work}", *needed))
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.mount(b"overlay", bytes(merged), b"overlay", 0, options.encode()) != 0:
             reason = os.strerror(ctypes.get_errno())
-            raise StartupError(
-                f"overlayfs cannot be mounted under {root} ({reason})",
-                "load the module 'overlay', or choose a --root on ext4 or xfs (made with ftype=1)",
-            )
+            what = f"overlayfs cannot be mounted under {root} ({reason})"
+            raise StartupError(what, _ROOTLESS_ADVICE if needed else _ADVICE)
         try:
             # Copying up needs file types in directory entries, which a mount alone does not prove.
             (merged / "file").unlink()
@@ -44,3 +52,4 @@ def check_overlay(root: Path) -> None:
             ) from error
         finally:
             libc.umount2(bytes(merged), _MNT_DETACH)
+    return needed

@@ -32,6 +32,7 @@ from snapshotter.labels import (
     parse_source,
 )
 from snapshotter.lazy_layers import LazyLayers
+from snapshotter.mapped_layers import MappedLayers
 from snapshotter.mounts import Kind, Mount, plan_mounts
 from snapshotter.records import Record, SnapshotRecords, Usage
 from snapshotter.verdicts import Verdict, Verdicts
@@ -40,7 +41,10 @@ _log = logging.getLogger(__name__)
 
 
 class Snapshots:
-    """All snapshots under one root. Methods may be called from any thread."""
+    """All snapshots under one root. Methods may be called from any thread.
+
+    ``overlay_options`` are those that each overlay needs on this machine.
+    """
 
     def __init__(
         self,
@@ -48,11 +52,14 @@ class Snapshots:
         directories: SnapshotDirectories,
         layers: LazyLayers,
         verdicts: Verdicts,
+        overlay_options: tuple[str, ...] = (),
     ) -> None:
         self._records = records
         self._directories = directories
         self._layers = layers
         self._verdicts = verdicts
+        self._mapped = MappedLayers()
+        self._overlay_options = overlay_options
 
     def __repr__(self) -> str:
         return f"<Snapshots {self._records!r}>"
@@ -65,6 +72,7 @@ class Snapshots:
             SnapshotNotFoundError: there is no such parent.
             InvalidRequestError: the key is empty, or the parent is not committed.
             InvalidLabelError: a label is too long, or makes no sense.
+            IdMappingError: the layers below cannot be shown to the users that the labels name.
             LayerUnavailableError: a lazy layer below cannot be served.
             FsServerError: there is a lazy layer below, and no fs server.
             OSError: the disk is full or broken.
@@ -91,6 +99,7 @@ class Snapshots:
         Raises:
             SnapshotNotFoundError: there is no such snapshot.
             SnapshotStateError: it is committed.
+            IdMappingError: the layers below cannot be shown to its users any more.
             LayerUnavailableError: a lazy layer below cannot be served.
             FsServerError: there is a lazy layer below, and no fs server.
         """
@@ -207,10 +216,12 @@ class Snapshots:
         return self._plan(record, parents)
 
     def _plan(self, own: Record, parents: Iterable[Record]) -> list[Mount]:
-        directories = [self._directories.of(record.id) for record in parents]
+        directory = self._directories.of(own.id)
+        layers = [self._directories.of(record.id).fs for record in parents]
         mapping = parse_id_mapping(own.labels)
-        options = mapping.mount_options if mapping else ()
-        return plan_mounts(own.kind, self._directories.of(own.id), directories, options)
+        if mapping is not None and layers:
+            layers = self._mapped.show(directory.lower, layers, mapping)
+        return plan_mounts(own.kind, directory, layers, self._overlay_options)
 
     @contextlib.contextmanager
     def _begun(

@@ -10,6 +10,7 @@ import grpc
 from snapshotter.errors import (
     ConfigError,
     FsServerError,
+    IdMappingError,
     InvalidFilterError,
     InvalidLabelError,
     InvalidRequestError,
@@ -30,6 +31,7 @@ STATUS: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (InvalidRequestError, grpc.StatusCode.INVALID_ARGUMENT),
     (InvalidLabelError, grpc.StatusCode.INVALID_ARGUMENT),
     (InvalidFilterError, grpc.StatusCode.INVALID_ARGUMENT),
+    (IdMappingError, grpc.StatusCode.FAILED_PRECONDITION),
     (LayerUnavailableError, grpc.StatusCode.UNAVAILABLE),
     (FsServerError, grpc.StatusCode.UNAVAILABLE),
     # These are raised before anything is served.

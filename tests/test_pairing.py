@@ -29,6 +29,7 @@ WITHOUT = {
     ("registry", "real_registry"),  # the whole client, against a real registry
     ("registry", "real_storage"),  # idem, whose blobs are elsewhere
     ("snapshotter", "conformance"),  # the model and the whole daemon, as containerd examines them
+    ("snapshotter", "rootless"),  # the whole daemon, as root of a user namespace
     ("snapshotter", "lives"),  # the whole daemon, killed and restarted
     ("fs", "power_loss"),  # the store and layer directories, on a disk that forgets
     ("fs", "power_loss_mounted"),  # idem, and what the kernel mounts then

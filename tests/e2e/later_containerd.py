@@ -1,11 +1,16 @@
 """Later versions of containerd, from the packages of later releases of Debian: unpacked beside the machine's own, with the machine's runc."""
 
+import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.containerd import Containerd
 from tests.e2e.ctr import CommandFailedError, Ctr, run_command
+from tests.e2e.images import default_cache
 from tests.e2e.logged_process import LoggedProcess
 
 _CONFIG_2 = """\
@@ -42,6 +47,7 @@ _PLUGIN_2 = """
 [proxy_plugins.{name}]
   type = "snapshot"
   address = "{socket}"
+  capabilities = []
   [proxy_plugins.{name}.exports]
     root = "{directory}/root"
     enable_remote_snapshot_annotations = "true"
@@ -126,13 +132,30 @@ def _apt(place: Path) -> list[str]:
     ]
 
 
+def programs_or_skip(release: Release) -> Programs:
+    """Return the programs; where they are not to be had, skip the test, which CI notices."""
+    try:
+        programs = fetch_containerd(release, default_cache())
+    except CommandFailedError as error:
+        pytest.skip(f"containerd {release} cannot be had from Debian: {str(error)[:300]}")
+    return programs
+
+
 class LaterContainerd(Containerd):
     """As ``Containerd``, of a later generation; CRI and the transfer service use its first snapshotter."""
 
-    def __init__(self, programs: Programs, snapshotter: Path, *, sandbox_image: str) -> None:
+    def __init__(
+        self,
+        programs: Programs,
+        snapshotter: Path,
+        *,
+        sandbox_image: str,
+        capabilities: Sequence[str] = (),
+    ) -> None:
         self._programs = programs
         if programs.release.generation >= (2,):
-            self.config_template, self.plugin_template = _CONFIG_2, _PLUGIN_2
+            self.config_template = _CONFIG_2
+            self.plugin_template = _PLUGIN_2.replace("[]", json.dumps(list(capabilities)))
         super().__init__(
             snapshotters={"stargz": snapshotter},
             cri_snapshotter="stargz",

@@ -13,9 +13,9 @@ import pytest
 from snapshotter.commands.containerd_checks import version_of
 from tests.e2e.conftest import FETCH_WHAT_IS_READ
 from tests.e2e.cri import Cri
-from tests.e2e.ctr import CommandFailedError, Ctr, new_container_id
+from tests.e2e.ctr import Ctr, new_container_id
 from tests.e2e.images import default_cache, pause_image
-from tests.e2e.later_containerd import RELEASES, LaterContainerd, Release, fetch_containerd
+from tests.e2e.later_containerd import RELEASES, LaterContainerd, Release, programs_or_skip
 from tests.e2e.published_image import PublishedImage
 from tests.e2e.registry_log import Access
 from tests.e2e.snapshotter_process import Snapshotter, disk_bytes, run_cli
@@ -68,10 +68,7 @@ def node(
     request: pytest.FixtureRequest, registry: RealRegistry, pause_name: str
 ) -> Iterator[LaterNode]:
     release: Release = request.param
-    try:
-        programs = fetch_containerd(release, default_cache())
-    except CommandFailedError as error:
-        pytest.skip(f"containerd {release} cannot be had from Debian: {str(error)[:300]}")
+    programs = programs_or_skip(release)
     assert version_of(programs.version())[: len(release.generation)] == release.generation
     name = f"{registry.host}/pause:lazy"
     run_cli("convert", f"oci:{pause_image(default_cache()).layout}", name)

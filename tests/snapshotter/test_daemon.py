@@ -126,11 +126,11 @@ def test_the_configuration_is_read_again(home: Home) -> None:
     home.stop()
 
 
-def test_root_of_a_user_namespace_is_refused(home: Home) -> None:
+def test_root_of_a_user_namespace_needs_mounts_of_its_own(home: Home) -> None:
     command = ["unshare", "--user", "--map-root-user", *home.command()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
     assert done.returncode == 1
-    assert "run this command as root of the machine" in done.stderr
+    assert "and a mount namespace that belongs to it" in done.stderr
 
 
 def test_it_can_be_watched(home: Home, unused_port: int) -> None:

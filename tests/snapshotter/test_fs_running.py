@@ -78,12 +78,9 @@ def test_a_daemon_that_does_not_end_is_told_of(
         child.kill()
 
 
-def test_root_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "map").write_text("0 1000 1\n")
-    monkeypatch.setattr(fs_running, "_UID_MAP", tmp_path / "map")
+def test_root_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    with pytest.raises(StartupError, match="user namespace"):
-        check_privileges()
+    check_privileges()
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(StartupError, match="root"):
         check_privileges()

@@ -1,17 +1,15 @@
-"""Labels that map users: read, refused, and obeyed by the snapshot that has them."""
+"""Labels that map users: read, and refused."""
 
 import pytest
 
 from snapshotter.errors import InvalidLabelError
 from snapshotter.id_mapping import GID_MAPPING, UID_MAPPING, IdMapping, Owner, parse_id_mapping
-from snapshotter.mounts import Kind
-from tests.snapshotter.conftest import Site, committed
 
 
 def test_labels_say_who_root_is() -> None:
     labels = {UID_MAPPING: "1:5:10,0:1000:1", GID_MAPPING: "0:2000:65536"}
-    options = ("uidmap=1:5:10,0:1000:1", "gidmap=0:2000:65536")
-    assert parse_id_mapping(labels) == IdMapping(Owner(1000, 2000), options)
+    expected = IdMapping(Owner(1000, 2000), "1 5 10\n0 1000 1\n", "0 2000 65536\n")
+    assert parse_id_mapping(labels) == expected
     assert parse_id_mapping({"other": "label"}) is None
 
 
@@ -27,16 +25,3 @@ def test_labels_say_who_root_is() -> None:
 def test_what_makes_no_sense_is_refused(labels: dict[str, str]) -> None:
     with pytest.raises(InvalidLabelError, match="mapping"):
         parse_id_mapping(labels)
-
-
-def test_a_mapped_snapshot_belongs_to_the_containers_root(site: Site) -> None:
-    labels = {UID_MAPPING: "0:1000:65536", GID_MAPPING: "0:2000:65536"}
-    committed(site.snapshots, "base")
-    for key, parent in (("over", "base"), ("alone", "")):
-        mounts = site.snapshots.prepare(key, parent, labels)
-        assert site.snapshots.mounts(key) == mounts
-        status = site.directories.of(site.records.get(key).id).fs.stat()
-        assert (status.st_uid, status.st_gid) == (1000, 2000)
-        mapped = {"uidmap=0:1000:65536", "gidmap=0:2000:65536"} & set(mounts[0].options)
-        assert len(mapped) == (2 if parent else 0)
-    assert site.snapshots.stat("over").kind is Kind.ACTIVE

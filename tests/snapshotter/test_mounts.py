@@ -4,7 +4,8 @@ from pathlib import Path
 
 from snapshotter.mounts import Kind, Mount, SnapshotDirectory, plan_mounts
 
-OWN, PARENT, GRANDPARENT = (SnapshotDirectory(Path("/s") / str(n)) for n in (3, 2, 1))
+OWN = SnapshotDirectory(Path("/s/3"))
+PARENT, GRANDPARENT = Path("/s/2/fs"), Path("/s/1/fs")
 
 
 def test_without_parents_a_snapshot_is_its_own_directory() -> None:
@@ -28,8 +29,8 @@ def test_parents_are_stacked_the_nearest_first() -> None:
 
 
 def test_options_go_to_overlays_only() -> None:
-    (mount,) = plan_mounts(Kind.VIEW, OWN, [PARENT, GRANDPARENT], ("uidmap=0:1:2",))
-    assert mount.options == ("lowerdir=/s/2/fs:/s/1/fs", "uidmap=0:1:2")
+    (mount,) = plan_mounts(Kind.VIEW, OWN, [PARENT, GRANDPARENT], ("userxattr",))
+    assert mount.options == ("lowerdir=/s/2/fs:/s/1/fs", "userxattr")
     assert plan_mounts(Kind.ACTIVE, OWN, [], ("a=b",)) == plan_mounts(Kind.ACTIVE, OWN, [])
 
 

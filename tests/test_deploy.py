@@ -7,13 +7,15 @@ from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+import yaml
 
 from fs.cache_usage import CacheStatistics
 from fs.durations import Durations
 from registry.digest import Digest
+from snapshotter.cli import pyestargz
 from snapshotter.commands.containerd_checks import containerd_findings
 from snapshotter.commands.doctor_checks import Outcome
-from snapshotter.config import ServeSettings
+from snapshotter.config import ServeSettings, metrics_address
 from snapshotter.config_file import read_config
 from snapshotter.layer_server import FsStatus, ServedLayer
 from snapshotter.metrics import DaemonMetrics
@@ -65,6 +67,44 @@ def test_podman_is_told_of_the_directory_that_the_unit_serves() -> None:
     assert (storage["storage"]["driver"], options) == ("overlay", "ref")
     unit = (DEPLOY / "stargz-store.service").read_text()
     assert f"\nExecStart=/opt/pyestargz/bin/pyestargz store {directory}\n" in unit
+
+
+def test_the_pods_of_the_daemon_set_fit_together(tmp_path: Path) -> None:
+    """What an API server does not check: that names lead somewhere, and that the program knows what it is told."""
+    text = (DEPLOY / "kubernetes" / "daemonset.yaml").read_text()
+    objects = {item["kind"]: item for item in yaml.safe_load_all(text)}
+    assert all(item["apiVersion"] and item["metadata"]["name"] for item in objects.values())
+    name = objects["Namespace"]["metadata"]["name"]
+    config, daemons = objects["ConfigMap"], objects["DaemonSet"]
+    assert [item["metadata"]["namespace"] for item in (config, daemons)] == [name, name]
+    template = daemons["spec"]["template"]
+    selected = daemons["spec"]["selector"]["matchLabels"]
+    assert selected.items() <= template["metadata"]["labels"].items()
+    pod = template["spec"]
+    (container,) = pod["containers"]
+    mounts = {mount["name"]: Path(mount["mountPath"]) for mount in container["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert mounts.keys() == volumes.keys()
+    assert volumes["config"]["configMap"]["name"] == config["metadata"]["name"]
+    paths = {
+        key: Path(volume["hostPath"]["path"])
+        for key, volume in volumes.items()
+        if "hostPath" in volume
+    }
+    assert paths.items() <= mounts.items()  # the node finds sockets and mounts under the same names
+    settings = ServeSettings()
+    assert (mounts["state"], mounts["sockets"]) == (settings.root, settings.address.parent)
+    (tmp_path / "config.toml").write_text(config["data"]["config.toml"])
+    file = read_config(tmp_path / "config.toml")
+    assert (file.unknown, file.idle) == ((), {})
+    address = metrics_address(file)
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    probe = container["readinessProbe"]["httpGet"]
+    assert address is not None
+    assert (ports[probe["port"]], probe["path"]) == (address.port, "/healthz")
+    command, option = container["args"]
+    assert command in pyestargz.commands
+    assert option == f"--config={mounts['config'] / 'config.toml'}"
 
 
 def test_the_dashboard_draws_what_is_exposed() -> None:

@@ -59,13 +59,13 @@ def write_report(results: Results, path: Path) -> None:
     if not summaries:
         return
     parts = ["# Startup latency", _introduction(results, path)]
-    notes = path.with_suffix(".notes.md")
-    if notes.exists():
-        parts.append(notes.read_text().strip())
     parts.append("## In short")
     parts += [_overview(summaries, profile) for profile in _profiles(summaries)]
     if missing := {case for run in results.runs for case in run.get("left_out", ())}:
         parts.append(f"Not measured, for want of time: {', '.join(sorted(missing))}.")
+    notes = path.with_suffix(".notes.md")
+    if notes.exists():
+        parts.append(notes.read_text().strip())
     if rows := _budget_rows(summaries, _reasons(path)):
         parts += ["## Budgets", _markdown(_BUDGET_COLUMNS, rows)]
     for profile in _profiles(summaries):

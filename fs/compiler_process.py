@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -43,10 +44,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
     os.chdir("/")
+    _be_expendable()
     gc.disable()  # or children would copy every page that it visits; a compilation leaves nothing in cycles
     with socket.socket(fileno=int(words[0])) as asked:
         _serve(asked)
     return 0
+
+
+def _be_expendable() -> None:
+    """Where memory is short, a compilation may be killed like anything else; the fs server, from which it has this, may not."""
+    adjustment = Path("/proc/self/oom_score_adj")
+    with contextlib.suppress(OSError):
+        if int(adjustment.read_text()) < 0:
+            adjustment.write_text("0")
 
 
 def _serve(asked: socket.socket) -> None:

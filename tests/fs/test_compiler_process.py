@@ -54,3 +54,9 @@ def test_children_leave_no_zombies(started: Started) -> None:
     ask(asking, b"{}")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     assert wait_for_exit(map(int, children), deadline_seconds=_SECONDS)
+
+
+def test_it_may_be_killed_where_memory_is_short(started: Started) -> None:
+    asking, process = started
+    ask(asking, b"{}")
+    assert int(Path(f"/proc/{process.pid}/oom_score_adj").read_text()) >= 0

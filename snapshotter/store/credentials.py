@@ -21,6 +21,7 @@ from registry.keychain.credentials import Credentials, SecretKind
 from registry.reference import Reference
 from snapshotter.errors import FsServerError
 from snapshotter.pulled_credentials import PulledCredentials
+from snapshotter.unix_socket import is_listening
 
 _log = logging.getLogger(__name__)
 DEFAULT_SOCKET: Final = Path("/var/lib/stargz-store/store.sock")
@@ -101,6 +102,10 @@ def pass_on(data: bytes, socket: Path) -> None:
     Raises:
         FsServerError: nobody listens, or the store does not take it.
     """
+    if not is_listening(socket):
+        raise FsServerError(
+            f"nobody listens on {socket}: start pyestargz store, or name its --addr"
+        )
     with grpc.insecure_channel(f"unix:{socket}") as channel:
         call: grpc.UnaryUnaryMultiCallable[BytesValue, Empty] = channel.unary_unary(
             _METHOD,

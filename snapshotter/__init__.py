@@ -15,6 +15,7 @@
     config.py        all settings                              config_keys.py   the keys of the configuration file
     metrics.py       what Prometheus is told                   signals.py       signals as values
     containerd_*.py  images in a running containerd            overlay_probe.py what overlayfs can do here
+    cut_off.py       containers that lost their layers         container_names.py  what people call containers
     fs_running.py    the fs server of a daemon: started, kept running, stopped
     store/           layers for podman and CRI-O
     commands/        what people type                          sampling/        running an image to see what it opens

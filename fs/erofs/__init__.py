@@ -9,4 +9,5 @@ The image's content lies in a file of a file system of our own, which is mounted
     data_server.py     the kernel's requests, in a thread of their own; ``fuse_protocol.py`` has their bytes
     data_directory.py  its one directory, a file for each layer     data_space.py  what of a file is here, and what must be fetched
     data_connection.py /dev/fuse, new or from the predecessor       keeper.py      the process that holds it meanwhile
+    kept_connection.py another keeper when that one dies            descriptor_store.py  systemd, which holds it when all die
 """

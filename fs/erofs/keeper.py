@@ -3,8 +3,8 @@
 ``python -m fs.erofs.keeper DESCRIPTOR`` listens on the unix socket it inherits as that descriptor. It holds
 one ``/dev/fuse`` descriptor and a few bytes that belong to it, and gives both to whoever asks: while
 somebody holds the descriptor, the kernel lets readers wait instead of failing them. It imports next to
-nothing and reads nothing but its socket; it has to be understood by older and newer versions
-of everything else.
+nothing and reads nothing but its socket. Who serves the descriptor watches it, too: a connection on which it
+has said so stays open until it ends. It outlives versions of everything else, so messages keep their meaning.
 """
 
 import contextlib

@@ -15,7 +15,7 @@ from tests.e2e.layered_tree import BuiltImage
 from tests.e2e.oci_layout import push
 from tests.e2e.published_image import PublishedImage
 from tests.e2e.registry_log import Access, parse_accesses, synchronize
-from tests.e2e.snapshotter_process import Snapshotter, run_cli
+from tests.e2e.snapshotter_process import Snapshotter, run_cli, unchecked_layers
 from tests.real_registry import RealRegistry, RegistrySetup
 
 # A user of private registries, and the password.
@@ -41,6 +41,13 @@ class Node:
     def pod_ctr(self) -> Ctr:
         """The command line client of the namespace CRI uses."""
         return self.containerd.ctr(namespace="k8s.io")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def all_metadata_images_are_sound() -> Iterator[None]:
+    """Fails the session unless erofs-utils has looked at the image of every layer that was mounted in it."""
+    yield
+    assert unchecked_layers() == set(), "Snapshotter.check_images was not called before they went"
 
 
 @pytest.fixture(scope="session")

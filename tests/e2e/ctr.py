@@ -159,6 +159,7 @@ class Conversation:
     """
 
     def __init__(self, ctr: Ctr, image: str, argv: Sequence[str], *, snapshotter: str) -> None:
+        self._ctr = ctr
         self.container = new_container_id("talk")
         self._popen = subprocess.Popen(
             [
@@ -200,3 +201,8 @@ class Conversation:
         if not answer.endswith("\n"):
             raise CommandFailedError(f"{self.container}: ended instead of answering {line!r}")
         return answer.rstrip("\n")
+
+    def run(self, argv: Sequence[str]) -> str:
+        """Run another process in the container to its end and return what it printed."""
+        words = ("tasks", "exec", "--exec-id", new_container_id("exec"), self.container)
+        return self._ctr(*words, *argv)

@@ -1,5 +1,6 @@
 """Our snapshotter as its own processes, with a directory and a socket of its own."""
 
+import json
 import os
 import shutil
 import sys
@@ -11,6 +12,8 @@ from typing import Self, cast
 
 import grpc
 
+from fs.erofs.metadata_file import METADATA_NAME
+from fs.present_file import DATA_NAME
 from tests.e2e.ctr import run_command
 from tests.e2e.leftovers import (
     kill_processes_under,
@@ -19,12 +22,15 @@ from tests.e2e.leftovers import (
     unmount_all_under,
 )
 from tests.e2e.logged_process import LoggedProcess, ProcessFailedError
+from tests.fs.erofs_images import check_image_and_content
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-m", "snapshotter.cli")
 _STAT_MISSING = (
     b"\x12\x07missing"  # containerd.services.snapshots.v1.StatSnapshotRequest(key="missing")
 )
+_mounted: set[str] = set()
+_checked: set[str] = set()
 
 
 class Snapshotter:
@@ -121,8 +127,24 @@ class Snapshotter:
         """Kill the daemon (SIGKILL); what it started goes on."""
         self.process.kill()
 
+    def check_images(self) -> None:
+        """Let erofs-utils look at every metadata image that is kept now; at each layer's only once.
+
+        Raises:
+            AssertionError: Something is wrong with one.
+        """
+        for line in self.fs_log():
+            if '"layer mounted"' in line:
+                _mounted.add(json.loads(line)["layer"])
+        for image in (self.root / "stargz" / "layers").glob(f"*/*/{METADATA_NAME}"):
+            layer = f"{image.parent.parent.name}:{image.parent.name}"
+            if layer not in _checked:
+                check_image_and_content(image, image.with_name(DATA_NAME))
+                _checked.add(layer)
+
     def stop(self) -> None:
         """Stop the daemon and all it started, unmounting everything, as an administrator would."""
+        self.check_images()
         run_cli("serve", "--stop", "--address", self.socket, "--root", self.root)
         self.process.wait(deadline_seconds=15)
 
@@ -152,6 +174,11 @@ class Snapshotter:
             process.stop()
             process.join_log()
         shutil.rmtree(self.directory)
+
+
+def unchecked_layers() -> set[str]:
+    """Return the layers that some daemon mounted through EROFS, and `check_images` has not seen."""
+    return _mounted - _checked
 
 
 def disk_bytes(root: Path) -> int:

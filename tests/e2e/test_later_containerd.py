@@ -56,6 +56,7 @@ class LaterNode:
 
     def remove(self, namespace: str = "default") -> None:
         """Removes the image, and collects garbage."""
+        self.snapshotter.check_images()
         self.ctr(namespace)("images", "rm", "--sync", self.image)
 
     def layer_bytes(self) -> int:
@@ -106,6 +107,7 @@ def test_pulls_through_cri_are_lazy_and_pods_run(node: LaterNode) -> None:
         node.assert_lazy("k8s.io")
         cri.run_container(cri.run_pod(), node.image, ["/pause"])
         assert node.layer_bytes() > 0
+    node.snapshotter.check_images()
     with Cri(node.containerd.socket) as cri:
         cri.remove_image(node.image)
     assert node.layer_bytes() == 0

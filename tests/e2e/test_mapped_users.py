@@ -44,6 +44,7 @@ def _check(snapshotter: Snapshotter, containerd: Containerd, name: str) -> None:
     layers = set(PublishedImage(name).layer_digests)
     assert layers.isdisjoint(ctr.content_digests())
     assert ctr.run(name, ["stat", "-c", "%u", "/etc/passwd"], snapshotter="stargz") == "0\n"
+    snapshotter.check_images()
     ctr("images", "rm", "--sync", name)
     assert mounts_below(snapshotter.root / "snapshotter") == []
 

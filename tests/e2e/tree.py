@@ -4,7 +4,7 @@ import hashlib
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -46,7 +46,11 @@ class Entry:
 
 def compare_trees(expected: Path, actual: Path) -> list[str]:
     """Return every difference between two trees, one line each; empty when there is none."""
-    left, right = read_tree(expected), read_tree(actual)
+    return compare_entries(read_tree(expected), read_tree(actual))
+
+
+def compare_entries(left: Mapping[str, Entry], right: Mapping[str, Entry]) -> list[str]:
+    """Return every difference between two trees that were read, the expected one first."""
     differences = [f"{name!r}: missing" for name in sorted(left.keys() - right.keys())]
     differences += [f"{name!r}: unexpected" for name in sorted(right.keys() - left.keys())]
     for name in sorted(left.keys() & right.keys()):

@@ -40,8 +40,17 @@ def content(extent: Extent) -> bytes:
 
 
 def check_image(meta: Path, data: Path) -> None:
-    """Fails unless erofs-utils finds nothing wrong."""
-    command = ["fsck.erofs", f"--device={data}", str(meta)]
+    """Fails unless erofs-utils finds nothing wrong: superblock and its checksum, inodes, directories."""
+    _fsck(meta, data)
+
+
+def check_image_and_content(meta: Path, data: Path) -> None:
+    """Fails also unless erofs-utils can read every byte of every file, from where the image says that it is."""
+    _fsck(meta, data, "--extract")
+
+
+def _fsck(meta: Path, data: Path, *options: str) -> None:
+    command = ["fsck.erofs", *options, f"--device={data}", str(meta)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -29,7 +29,7 @@ from tests.fs.converted_layers import (
     push_converted,
     unpack,
 )
-from tests.fs.erofs_images import check_image
+from tests.fs.erofs_images import check_image_and_content
 from tests.fs.fs_server import FsServer, drop_page_cache
 from tests.fs.in_process import NOTHING_UNASKED, REPOSITORY, push
 from tests.fs.layers_by_hand import HandmadeBlob
@@ -147,7 +147,7 @@ def test_erofs_utils_find_nothing_wrong_with_the_kernels_images(
     images = list((filling.root / "layers").rglob(METADATA_NAME))
     assert len(images) == (len(layers) if backend is Backend.EROFS else 0)
     for image in images:
-        check_image(image, image.with_name(DATA_NAME))
+        check_image_and_content(image, image.with_name(DATA_NAME))
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -74,9 +74,10 @@ class LayerDirectories:
     def kept(self) -> list[Digest]:
         """Every layer of which anything is kept."""
         return [
-            Digest(record.parent.parent.name, record.parent.name)
-            for record in self.root.glob(f"*/*/{_RECORD_NAME}")
-            if not record.parent.parent.name.startswith(_NEW_PREFIX)
+            Digest(algorithm.name, record.parent.name)
+            for algorithm in self.root.iterdir()
+            if not algorithm.name.startswith(_NEW_PREFIX)  # which may go at any moment
+            for record in algorithm.glob(f"*/{_RECORD_NAME}")
         ]
 
     def begin(self) -> Path:

@@ -93,6 +93,11 @@ class RealRegistry:
         """The log so far, access log included."""
         return [] if self._process is None else self._process.lines()
 
+    def wait_for_line(self, pattern: str) -> str:
+        """The first line of the log with a pattern: a request is in it some time after its answer."""
+        assert self._process is not None
+        return self._process.wait_for_line(pattern, deadline_seconds=_START_SECONDS)
+
     def _stop(self, process: LoggedProcess) -> None:
         process.stop()
         process.join_log()

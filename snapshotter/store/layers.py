@@ -286,6 +286,7 @@ class StoreLayers:
                 self._attached.pop(digest, None)
                 await _in_thread(lambda: self._server.detach(digest))
                 await _in_thread(lambda: self._records.forget_unused(digest))
+                self._images.clear()  # what was answered is not all on record any more
             except SnapshotterError as error:  # tried again later, at the latest at the next start
                 fields["error"] = str(error)
                 _log.warning("layer cannot be released yet", extra={"fields": fields})

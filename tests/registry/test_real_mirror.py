@@ -44,6 +44,7 @@ async def test_a_pull_through_mirror_is_all_that_is_asked(
             repository = Repository(registry.host, "some/image")
             async with RegistryClient(quick) as plain:
                 digest = await _push(plain, repository, tmp_path / "blob")
+            await trio.to_thread.run_sync(registry.wait_for_line, "PUT /v2/some/image/manifests/1")
             pushed = len(registry.lines())
             hosts = HostSettings((tmp_path / "certs.d",))
             async with RegistryClient(dataclasses.replace(quick, hosts=hosts)) as client:

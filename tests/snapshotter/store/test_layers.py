@@ -159,6 +159,17 @@ async def test_the_last_release_lets_go(image: PushedImage, site: Site) -> None:
     assert site.records.digests() == {}
 
 
+async def test_an_image_that_was_let_go_is_found_again_at_once(
+    image: PushedImage, site: Site
+) -> None:
+    (layer, _) = image.layers
+    async with site.opened(StoreSettings(answer_seconds=60, unused_seconds=0)) as layers:
+        await layers.attach(await layers.find(image.reference, layer.digest))
+        await layers.tidy()
+        assert site.records.digests() == {}
+        assert await layers.find(image.reference, layer.digest) == layer
+
+
 async def test_a_restart_keeps_what_is_used_and_asks_nobody(
     fake: FakeRegistry, image: PushedImage, site: Site
 ) -> None:

@@ -18,6 +18,7 @@
     cut_off.py       containers that lost their layers         container_names.py  what people call containers
     fs_running.py    the fs server of a daemon: started, kept running, stopped
     store/           layers for podman and CRI-O
+    root_lock.py     one daemon for each root
     commands/        what people type                          sampling/        running an image to see what it opens
 
 A layer that can be served lazily is *attached* by the fs server (package ``fs``) and committed at once;

@@ -1,6 +1,5 @@
 """The daemon that containerd calls. Starting, stopping or killing it touches no mount and no container."""
 
-import fcntl
 import logging
 import signal
 import threading
@@ -16,7 +15,7 @@ from fs.settings import write_settings
 from snapshotter.config import ServeSettings
 from snapshotter.cri_proxy import CriProxy
 from snapshotter.directories import SnapshotDirectories
-from snapshotter.errors import ConfigError, StartupError
+from snapshotter.errors import ConfigError
 from snapshotter.fs_client import FsClient
 from snapshotter.fs_process import FsProcess
 from snapshotter.fs_running import (
@@ -32,6 +31,7 @@ from snapshotter.metrics import DaemonMetrics
 from snapshotter.notify import notify, notify_reloading
 from snapshotter.overlay_probe import check_overlay
 from snapshotter.records import SnapshotRecords
+from snapshotter.root_lock import held_alone
 from snapshotter.service import SnapshotsService
 from snapshotter.signals import ReceivedSignals, received
 from snapshotter.snapshots import Snapshots
@@ -155,14 +155,7 @@ def _owned_root(settings: ServeSettings) -> Iterator[None]:
     for directory in (settings.root, settings.snapshotter_root):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)
-    with (settings.snapshotter_root / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StartupError(
-                f"another snapshotter already uses {settings.root}",
-                "stop it, or choose another --root",
-            ) from error
+    with held_alone(settings.snapshotter_root, owner="snapshotter", root=settings.root):
         yield
 
 

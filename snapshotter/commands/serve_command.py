@@ -11,9 +11,7 @@ from snapshotter.commands.serve_options import (
     ServeOptions,
     place_options,
     settings_options,
-    tell_ignored,
 )
-from snapshotter.config import ServeSettings
 from snapshotter.config_file import ConfigFile
 
 
@@ -48,11 +46,5 @@ def serve(
         daemon.stop(options.settings(ConfigFile()))
         return ExitCode.OK
 
-    def read() -> ServeSettings:
-        file = options.read_file()
-        settings = options.settings(file)
-        tell_ignored(file)
-        return settings
-
     log_to_stderr(options.log_level)
-    return daemon.serve(read(), read)
+    return daemon.serve(options.read_settings(), options.read_settings)

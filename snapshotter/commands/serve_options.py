@@ -66,6 +66,18 @@ class ServeOptions:
             fs=fs_settings(file, self.log_level),
         )
 
+    def read_settings(self) -> ServeSettings:
+        """The same, with the configuration file as it is now; keys without effect are told.
+
+        Raises:
+            ConfigError: they say what cannot be.
+            OSError: the file cannot be read.
+        """
+        file = self.read_file()
+        settings = self.settings(file)
+        tell_ignored(file)
+        return settings
+
 
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds ``--address`` and ``--root``: where a daemon is."""

@@ -7,8 +7,7 @@ import click
 from fs.log import LogLevel, log_to_stderr
 from snapshotter.commands.exit_codes import ExitCode
 from snapshotter.commands.image_options import host_platform
-from snapshotter.commands.serve_options import ServeOptions, log_level_option, tell_ignored
-from snapshotter.config import ServeSettings
+from snapshotter.commands.serve_options import ServeOptions, log_level_option
 from snapshotter.config_file import ConfigFile
 from snapshotter.store import daemon
 
@@ -59,13 +58,8 @@ def store(
     if mountpoint is None:
         raise click.UsageError("Missing argument 'MOUNTPOINT'.")
 
-    def read() -> ServeSettings:
-        file = options.read_file()
-        settings = options.settings(file)
-        tell_ignored(file)
-        return settings
-
     log_to_stderr(options.log_level)
     absolute = mountpoint.absolute()
-    place = daemon.StorePlace(absolute.parent.resolve() / absolute.name, read(), host_platform())
-    return daemon.serve(place, read)
+    settings = options.read_settings()
+    place = daemon.StorePlace(absolute.parent.resolve() / absolute.name, settings, host_platform())
+    return daemon.serve(place, options.read_settings)

@@ -1,6 +1,5 @@
 """The daemon behind an Additional Layer Store. Starting, stopping or killing it touches no container that runs."""
 
-import fcntl
 import logging
 import os
 import signal
@@ -34,6 +33,7 @@ from snapshotter.grpc_server import serving_alone
 from snapshotter.metrics import DaemonMetrics
 from snapshotter.notify import notify, notify_reloading
 from snapshotter.pulled_credentials import PulledCredentials
+from snapshotter.root_lock import held_alone
 from snapshotter.store.credentials import StoreController
 from snapshotter.store.layers import StoreLayers
 from snapshotter.store.operations import StoreOperations
@@ -197,13 +197,7 @@ def _owned_root(root: Path) -> Iterator[None]:
     root.chmod(0o700)
     if (root / "snapshotter").exists():
         raise StartupError(f"{root} belongs to a snapshotter", "choose another --root")
-    with (root / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StartupError(
-                f"another store already uses {root}", "stop it, or choose another --root"
-            ) from error
+    with held_alone(root, owner="store", root=root):
         yield
 
 
